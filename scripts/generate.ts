@@ -1,11 +1,13 @@
 /** Writes the generated files; with --check it writes nothing and fails when one is out of date. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { configurationDocs } from '../src/config/docs.ts';
 import { lintConfig } from './lint-config.ts';
 
 /** Path from the project's root, and what must be in it. */
 const generated: readonly { readonly file: string; readonly make: () => string }[] = [
   { file: '.oxlintrc.json', make: lintConfig },
+  { file: join('docs', 'configuration.md'), make: configurationDocs },
 ];
 
 const root = join(import.meta.dirname, '..');
