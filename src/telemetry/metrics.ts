@@ -1,0 +1,76 @@
+/** Everything Prometheus can ask for, in one place, with its names. */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** A registry of its own for each agent: nothing global, so that tests can make several. */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  return {
+    registry,
+    applySeconds: new Histogram({
+      name: 'sluice_apply_duration_seconds',
+      help: 'Time to bring one update into the kernel.',
+      labelNames: ['kind'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    programmingSeconds: new Histogram({
+      name: 'sluice_programming_latency_seconds',
+      help: 'Time from the arrival of a change of an object to its rules being in the kernel.',
+      labelNames: ['kind'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    compileSeconds: new Histogram({
+      name: 'sluice_compile_duration_seconds',
+      help: 'Time to calculate one update.',
+      buckets: secondsBuckets,
+      registers,
+    }),
+    chains: gauge(registry, 'sluice_chains', 'Chains that should be in the kernel.', ['family', 'table']),
+    rules: gauge(registry, 'sluice_rules', 'Rules that should be in the kernel.', ['family', 'table']),
+    ipSets: gauge(registry, 'sluice_ipsets', 'IP sets that should be in the kernel.', ['family']),
+    ipSetMembers: gauge(registry, 'sluice_ipset_members', 'Members of all IP sets.', ['family']),
+    objects: gauge(registry, 'sluice_cluster_objects', 'Objects of the cluster that are known.', ['kind']),
+    endpoints: gauge(registry, 'sluice_local_endpoints', 'Pods of this node that are policed.', ['programmed']),
+    diagnostics: gauge(registry, 'sluice_diagnostics', 'Mistakes in objects, by severity.', ['severity']),
+    ready: gauge(registry, 'sluice_part_ready', 'Whether a part of the agent is ready.', ['part']),
+    reconcileErrors: counter(registry, 'sluice_reconcile_errors_total', 'Updates that failed and were tried again.'),
+    driftRepairs: counter(
+      registry,
+      'sluice_drift_repairs_total',
+      'Times that our rules were found changed and were mended.',
+    ),
+    restoreCalls: counter(registry, 'sluice_restore_calls_total', 'Runs of programs that write to the kernel.', [
+      'program',
+    ]),
+    restoreErrors: counter(registry, 'sluice_restore_errors_total', 'Failed runs of such programs.', ['program']),
+    connectionsCut: counter(
+      registry,
+      'sluice_connections_cut_total',
+      'Open connections ended because policy now denies them.',
+    ),
+  };
+}
+
+/** CPU, memory and event loop of the process itself; costs a timer, so the daemon alone asks for it. */
+export function collectProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+}
+
+function gauge<T extends string>(registry: Registry, name: string, help: string, labelNames: readonly T[]): Gauge<T> {
+  return new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] });
+}
+
+function counter<T extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly T[] = [],
+): Counter<T> {
+  return new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
+}
