@@ -1,0 +1,55 @@
+/** What the agent answers: health and metrics for the cluster's machinery, /api for the command line. All of it is read-only. */
+import { Hono } from 'hono';
+import type { Registry } from 'prom-client';
+import type { ClusterState } from '../cluster/state.ts';
+import type { IpSet } from '../dataplane/rule.ts';
+import type { PartStatus } from '../telemetry/readiness.ts';
+import type { AgentStatus, DiagnosticList, EndpointList } from '../telemetry/status.ts';
+import { encodeState } from './state-codec.ts';
+
+/** What the server may read of the agent; snapshots, never the loop. */
+export interface AgentView {
+  readonly parts: readonly PartStatus[];
+  readonly registry: Registry;
+  readonly state: ClusterState;
+  readonly status: AgentStatus;
+  readonly endpoints: EndpointList;
+  readonly diagnostics: DiagnosticList;
+  readonly ipSets: Iterable<IpSet>;
+  /** The text that `sluice render` prints, of what is desired now. */
+  renderText(): string;
+}
+
+/** /healthz, /livez, /readyz and /metrics. */
+export function healthApp(view: AgentView): Hono {
+  const app = new Hono();
+  // The process answers, so it lives: a kernel that refuses is no reason to restart and lose the rules' caretaker.
+  app.get('/healthz', (context) => context.text('ok\n'));
+  app.get('/livez', (context) => context.text('ok\n'));
+  app.get('/readyz', (context) => {
+    const waiting = view.parts.filter((part) => part.reason !== undefined);
+    if (waiting.length === 0) return context.text('ok\n');
+    return context.text(waiting.map(({ part, reason }) => `${part}: ${reason}\n`).join(''), 503);
+  });
+  app.get('/metrics', async (context) =>
+    context.body(await view.registry.metrics(), 200, { 'content-type': view.registry.contentType }),
+  );
+  return app;
+}
+
+/** /api for the socket and for loopback. */
+export function apiApp(view: AgentView): Hono {
+  const app = new Hono();
+  app.get('/api/status', (context) => context.json(view.status));
+  app.get('/api/endpoints', (context) => context.json(view.endpoints));
+  app.get('/api/diagnostics', (context) => context.json(view.diagnostics));
+  app.get('/api/ipsets', (context) => context.json({ ipSets: [...view.ipSets].map(plainIpSet) }));
+  app.get('/api/state', (context) => context.json(encodeState(view.state)));
+  app.get('/api/render', (context) => context.text(view.renderText()));
+  app.notFound((context) => context.json({ error: `no such path: ${context.req.path}` }, 404));
+  return app;
+}
+
+function plainIpSet(set: IpSet): object {
+  return { ...set, members: [...set.members].sort() };
+}

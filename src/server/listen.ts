@@ -1,0 +1,75 @@
+/** Opens the sockets that the agent answers on. */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import type { ListenOptions } from 'node:net';
+import { dirname } from 'node:path';
+import { getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
+
+/** An open socket; `close` ends it and its connections. */
+export interface Listener {
+  readonly address: ReturnType<Server['address']>;
+  close(): Promise<void>;
+}
+
+/** The address is taken: by whom, and what to do. */
+export class AddressInUseError extends Error {
+  override readonly name = 'AddressInUseError';
+}
+
+/** A TCP port; port 0 takes a free one. `host` undefined: every address of the machine. */
+export function listenOnPort(app: Hono, port: number, host: string | undefined): Promise<Listener> {
+  return listen(app, { port, ...(host === undefined ? {} : { host }) });
+}
+
+/** A unix socket for its owner alone. The socket of a dead agent is replaced, a live agent's is refused. */
+export async function listenOnSocket(app: Hono, path: string): Promise<Listener> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  if (await isAnswered(path)) throw new AddressInUseError(`${path}: another agent is running here; stop it first`);
+  rmSync(path, { force: true });
+  // Created closed to others: between bind and chmod nobody else may connect.
+  const umask = process.umask(0o177);
+  try {
+    const listening = listen(app, { path });
+    const listener = await listening;
+    chmodSync(path, 0o600);
+    return listener;
+  } finally {
+    process.umask(umask);
+  }
+}
+
+async function listen(app: Hono, options: ListenOptions): Promise<Listener> {
+  const server = createServer(getRequestListener(app.fetch));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(explain(error, options)));
+    server.listen(options, resolve);
+  });
+  return {
+    address: server.address(),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function explain(error: Error, { port, host, path }: ListenOptions): Error {
+  if (!('code' in error) || error.code !== 'EADDRINUSE') return error;
+  const place = path ?? `port ${port}${host === undefined ? '' : ` of ${host}`}`;
+  return new AddressInUseError(`${place}: already in use by another process`, { cause: error });
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,63 @@
+/** The cluster's objects as JSON and back, so that the command line can ask about what the agent knows. */
+import type { ClusterObject, ManifestLocation } from '../cluster/objects.ts';
+import { ClusterStore } from '../cluster/state.ts';
+import type { ClusterState } from '../cluster/state.ts';
+
+/** Grows when the form of an object changes: both ends are this program, but perhaps not of one version. */
+export const stateFormat = 1;
+
+export interface EncodedState {
+  readonly format: number;
+  readonly revision: number;
+  readonly objects: readonly object[];
+}
+
+export function encodeState(state: ClusterState): EncodedState {
+  const { namespaces, nodes, pods, networkPolicies, services, endpointSlices } = state;
+  const indexes: readonly ReadonlyMap<string, ClusterObject>[] = [
+    namespaces,
+    nodes,
+    pods,
+    networkPolicies,
+    services,
+    endpointSlices,
+  ];
+  return {
+    format: stateFormat,
+    revision: state.revision,
+    objects: indexes.flatMap((index) => [...index.values()].map(encodeObject)),
+  };
+}
+
+/** Undefined where the other end speaks another format. */
+export function decodeState(encoded: unknown): ClusterStore | undefined {
+  if (!isEncodedState(encoded)) return undefined;
+  const store = new ClusterStore();
+  store.apply(encoded.objects.map((object) => ({ type: 'set', object: decodeObject(object) })));
+  return store;
+}
+
+function encodeObject(object: ClusterObject): object {
+  if (object.location === undefined) return object;
+  return { ...object, location: { ...object.location, lines: [...object.location.lines] } };
+}
+
+function decodeObject(encoded: object): ClusterObject {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own encoding, its format was compared
+  const object = encoded as ClusterObject & { readonly location?: EncodedLocation };
+  if (object.location === undefined) return object;
+  return { ...object, location: { ...object.location, lines: new Map(object.location.lines) } };
+}
+
+type EncodedLocation = Omit<ManifestLocation, 'lines'> & { readonly lines: Iterable<readonly [string, number]> };
+
+function isEncodedState(value: unknown): value is EncodedState {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'format' in value &&
+    value.format === stateFormat &&
+    'objects' in value &&
+    Array.isArray(value.objects)
+  );
+}

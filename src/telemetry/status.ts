@@ -1,0 +1,62 @@
+/** What a running agent tells about itself: the bodies of /api/status, /api/endpoints and /api/diagnostics. Immutable snapshots. */
+import type { Diagnostic } from '../lib/diagnostic.ts';
+import type { PartStatus } from './readiness.ts';
+
+export interface AgentStatus {
+  readonly version: string;
+  readonly node: string;
+  readonly pid: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly ready: boolean;
+  readonly parts: readonly PartStatus[];
+  /** `manifests /path`; the cluster's source. */
+  readonly source: string;
+  readonly ipFamilies: readonly string[];
+  /** Absent until it is known. */
+  readonly iptablesBackend?: 'nft' | 'legacy';
+  /** Revision of the cluster as it is known, and as it is in the kernel; equal when nothing is waiting. */
+  readonly revision: number;
+  readonly appliedRevision: number;
+  /** Kind to how many are known. */
+  readonly objects: Readonly<Record<string, number>>;
+  readonly chains: number;
+  readonly rules: number;
+  readonly ipSets: number;
+  readonly ipSetMembers: number;
+  readonly endpoints: { readonly known: number; readonly programmed: number };
+  readonly diagnostics: { readonly errors: number; readonly warnings: number };
+  readonly driftRepairs: number;
+  readonly failures: number;
+  /** The last time that something was written. Absent: never. */
+  readonly lastUpdate?: { readonly at: string; readonly durationMs: number };
+  /** The last failure that was not yet followed by a success. */
+  readonly lastFailure?: { readonly at: string; readonly message: string };
+}
+
+/** A pod of this node that is policed. */
+export interface EndpointStatus {
+  /** `namespace/name` */
+  readonly pod: string;
+  readonly addresses: readonly string[];
+  /** Host side of its veth, where it was found. */
+  readonly interface?: string;
+  /** Its chains are in the kernel and its addresses in the set of known pods. */
+  readonly programmed: boolean;
+  /** Why it is not programmed. */
+  readonly reason?: string;
+  /** Ids of the policies that isolate it. */
+  readonly ingress: readonly string[];
+  readonly egress: readonly string[];
+  readonly profiles: readonly string[];
+}
+
+export interface EndpointList {
+  /** Revision of the cluster that is in the kernel. */
+  readonly appliedRevision: number;
+  readonly endpoints: readonly EndpointStatus[];
+}
+
+export interface DiagnosticList {
+  readonly diagnostics: readonly Diagnostic[];
+}
