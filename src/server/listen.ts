@@ -1,5 +1,5 @@
 /** Opens the sockets that the agent answers on. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
@@ -29,15 +29,16 @@ export async function listenOnSocket(app: Hono, path: string): Promise<Listener>
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   if (await isAnswered(path)) throw new AddressInUseError(`${path}: another agent is running here; stop it first`);
   rmSync(path, { force: true });
-  // Created closed to others: between bind and chmod nobody else may connect.
-  const umask = process.umask(0o177);
+  return withUmask(0o177, () => listen(app, { path }));
+}
+
+/** The socket is born closed to others; node binds a path before `listen` returns, so nothing else sees the mask. */
+function withUmask<T>(mask: number, open: () => T): T {
+  const before = process.umask(mask);
   try {
-    const listening = listen(app, { path });
-    const listener = await listening;
-    chmodSync(path, 0o600);
-    return listener;
+    return open();
   } finally {
-    process.umask(umask);
+    process.umask(before);
   }
 }
 
