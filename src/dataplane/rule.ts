@@ -116,4 +116,6 @@ export interface IpSet {
   readonly origin: Origin;
   /** The agent fills it from what it sees in the kernel (`cali40cut`): never compared, only created. */
   readonly dynamic?: true;
+  /** Members enter after the chains are written (before hooks) and leave before anything else: what lets a pod through the closed door. */
+  readonly gate?: true;
 }
