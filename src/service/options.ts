@@ -1,5 +1,5 @@
 /** How Services are served on this node (kube-proxy.md 1.5, 1.6). */
-import type { Cidr, IpAddress } from '../lib/ip.ts';
+import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 
 export type LocalTrafficDetector =
   | { readonly kind: 'clusterCidr'; readonly cidrs: readonly Cidr[] }
@@ -19,4 +19,12 @@ export interface ServiceOptions {
   readonly nodeAddresses: readonly IpAddress[];
   /** nf_conntrack_tcp_be_liberal: no INVALID drop in KUBE-FORWARD. */
   readonly conntrackLiberal: boolean;
+  /** false: `spec.externalIPs` have no rules (kube-proxy's AllowServiceExternalIPs). Absent: they have. */
+  readonly externalIps?: boolean;
+}
+
+/** The CIDR that tells a pod's packets of this family from others'; absent: this detector knows none. */
+export function detectorCidr(detector: LocalTrafficDetector, family: IpFamily): Cidr | undefined {
+  if (detector.kind !== 'clusterCidr' && detector.kind !== 'nodeCidr') return undefined;
+  return detector.cidrs.find((cidr) => cidr.family === family);
 }

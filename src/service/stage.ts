@@ -1,0 +1,158 @@
+/** The service half as an incremental stage: changes of objects in, changes of KUBE chains out. */
+import { isDeepStrictEqual } from 'node:util';
+import { describeObject } from '../cluster/objects.ts';
+import type { ClusterState, ObjectChange } from '../cluster/state.ts';
+import type { ChainChange } from '../dataplane/dataplane.ts';
+import type { Chain, Hook } from '../dataplane/rule.ts';
+import type { Diagnostic } from '../lib/diagnostic.ts';
+import type { IpFamily } from '../lib/ip.ts';
+import { type PortChains, renderPort } from './chains.ts';
+import { decideService } from './decide.ts';
+import { fixedChains } from './fixed.ts';
+import { frontendRules, type SectionEntry } from './frontends.ts';
+import { serviceHooks } from './hooks.ts';
+import type { ServiceOptions } from './options.ts';
+import type { PlannedPort, PlannedService, ServicePlan } from './plan.ts';
+import { serviceKey, SliceIndex } from './slice-index.ts';
+import { DispatchChains } from './top.ts';
+
+export interface ServiceStageResult {
+  readonly chains: readonly ChainChange[];
+  /** All that are there now, not only the new ones. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Decides and renders again only the Services that a change touches. */
+export class ServiceStage {
+  readonly #state: ClusterState;
+  readonly #options: ServiceOptions;
+  readonly #families: readonly IpFamily[];
+  readonly #slices = new SliceIndex();
+  readonly #planned = new Map<string, PlannedService>();
+  readonly #rendered = new Map<string, ReadonlyMap<string, RenderedPort>>();
+  readonly #diagnostics = new Map<string, readonly Diagnostic[]>();
+  readonly #dispatch: ReadonlyMap<IpFamily, DispatchChains>;
+  #isFirst = true;
+  #zone: string | undefined;
+
+  constructor(state: ClusterState, options: ServiceOptions, families: readonly IpFamily[]) {
+    this.#state = state;
+    this.#options = options;
+    this.#families = families;
+    this.#dispatch = new Map(families.map((family) => [family, new DispatchChains(options, family)]));
+  }
+
+  get plan(): ServicePlan {
+    return { services: this.#planned };
+  }
+
+  hooks(family: IpFamily): readonly Hook[] {
+    return serviceHooks(this.#options, family);
+  }
+
+  /** `changes` are already in the state. The first call takes everything that the state holds. */
+  apply(changes: readonly ObjectChange[]): ServiceStageResult {
+    const chains: ChainChange[] = this.#isFirst ? this.#fixedChains() : [];
+    for (const key of this.#touched(changes)) this.#update(key, chains);
+    for (const dispatch of this.#dispatch.values()) chains.push(...dispatch.takeChanges());
+    return { chains, diagnostics: [...this.#diagnostics.values()].flat() };
+  }
+
+  #fixedChains(): ChainChange[] {
+    return this.#families.flatMap((family) =>
+      fixedChains(this.#options, family).map(({ table, chain }) => ({ family, table, name: chain.name, chain })),
+    );
+  }
+
+  /** Keys of the Services to look at again. */
+  #touched(changes: readonly ObjectChange[]): Iterable<string> {
+    const zone = this.#state.nodes.get(this.#options.nodeName)?.labels[zoneLabel];
+    const isAll = this.#isFirst || zone !== this.#zone;
+    this.#zone = zone;
+    const touched = new Set<string>(isAll ? this.#state.services.keys() : []);
+    if (this.#isFirst) for (const slice of this.#state.endpointSlices.values()) this.#slices.set(slice);
+    else for (const change of changes) this.#note(change, touched);
+    this.#isFirst = false;
+    return touched;
+  }
+
+  #note({ kind, key, before, after }: ObjectChange, touched: Set<string>): void {
+    if (kind === 'Service') touched.add(key);
+    if (before?.kind === 'EndpointSlice') {
+      this.#slices.delete(before);
+      touched.add(serviceKey(before));
+    }
+    if (after?.kind === 'EndpointSlice') {
+      this.#slices.set(after);
+      touched.add(serviceKey(after));
+    }
+  }
+
+  #update(key: string, chains: ChainChange[]): void {
+    const service = this.#state.services.get(key);
+    if (service === undefined) {
+      this.#planned.delete(key);
+      this.#diagnostics.delete(key);
+      this.#replacePorts(key, new Map(), chains);
+      return;
+    }
+    const { planned, diagnostics } = decideService(service, this.#slices.of(key), {
+      options: this.#options,
+      families: this.#families,
+      ...(this.#zone === undefined ? {} : { zone: this.#zone }),
+    });
+    this.#planned.set(key, planned);
+    if (diagnostics.length > 0) this.#diagnostics.set(key, diagnostics);
+    else this.#diagnostics.delete(key);
+    const object = describeObject(service);
+    const before = this.#rendered.get(key);
+    const rendered = planned.ports.map((port): [string, RenderedPort] => {
+      const id = idOf(port);
+      return [
+        id,
+        { ...renderPort(port, object, this.#options, before?.get(id)), entries: frontendRules(port, object) },
+      ];
+    });
+    this.#replacePorts(key, new Map(rendered), chains);
+  }
+
+  #replacePorts(key: string, after: ReadonlyMap<string, RenderedPort>, chains: ChainChange[]): void {
+    const before = this.#rendered.get(key);
+    for (const [id, old] of before ?? []) {
+      if (!after.has(id)) this.#replacePort(old.port.family, old, noOutput, chains);
+    }
+    for (const [id, now] of after) this.#replacePort(now.port.family, before?.get(id) ?? noOutput, now, chains);
+    if (after.size === 0) this.#rendered.delete(key);
+    else this.#rendered.set(key, after);
+  }
+
+  #replacePort(family: IpFamily, before: PortOutput, after: PortOutput, chains: ChainChange[]): void {
+    this.#dispatch.get(family)?.replace(before.entries, after.entries);
+    const gone = new Map(before.chains.map((chain) => [chain.name, chain]));
+    for (const chain of after.chains) {
+      const old = gone.get(chain.name);
+      gone.delete(chain.name);
+      if (!isSameChain(old, chain)) chains.push({ family, table: 'nat', name: chain.name, chain });
+    }
+    for (const name of gone.keys()) chains.push({ family, table: 'nat', name });
+  }
+}
+
+type PortOutput = Pick<RenderedPort, 'chains' | 'entries'>;
+
+const noOutput: PortOutput = { chains: [], entries: [] };
+
+interface RenderedPort extends PortChains {
+  readonly entries: readonly SectionEntry[];
+}
+
+const zoneLabel = 'topology.kubernetes.io/zone';
+
+function isSameChain(one: Chain | undefined, other: Chain): boolean {
+  return one === other || isDeepStrictEqual(one, other);
+}
+
+/** One service port in one family. */
+function idOf(port: PlannedPort): string {
+  return `${port.family} ${port.servicePortName} ${port.protocol}`;
+}
