@@ -1,7 +1,7 @@
 /** Names of kernel objects, made exactly as Calico (<= v3.27) and kube-proxy make them. */
 import { createHash } from 'node:crypto';
 import type { Brand } from '../lib/brand.ts';
-import type { IpFamily } from '../lib/ip.ts';
+import { type Cidr, formatCidr, type IpFamily } from '../lib/ip.ts';
 
 export type ChainName = Brand<'ChainName'>;
 export type IpSetName = Brand<'IpSetName'>;
@@ -39,6 +39,16 @@ export function toWorkloadChain(interfaceName: string): ChainName {
 /** `cali-fw-<interface>`: packets from the workload. */
 export function fromWorkloadChain(interfaceName: string): ChainName {
   return limitedName('cali-fw-', interfaceName);
+}
+
+/** `cali-src-<interface>`: which source addresses a pod may use (ours, not Calico's). */
+export function sourceCheckChain(interfaceName: string): ChainName {
+  return limitedName('cali-src-', interfaceName);
+}
+
+/** `cali-to-10.88.0.16/28`: the part of a dispatch by address that serves one network; long IPv6 networks are hashed. */
+export function addressBucketChain(prefix: 'cali-to-' | 'cali-from-' | 'cali-self-', network: Cidr): ChainName {
+  return limitedName(prefix, formatCidr(network));
 }
 
 /** The id that Calico <= v3.28 gives a Kubernetes NetworkPolicy. */

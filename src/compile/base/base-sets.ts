@@ -1,0 +1,50 @@
+/** The sets of a family that do not come from policies. */
+import type { IpSet } from '../../dataplane/rule.ts';
+import type { IpFamily } from '../../lib/ip.ts';
+import { addressOf, type BoundEndpoint } from '../bound-endpoint.ts';
+import type { CompileOptions } from '../options.ts';
+import { cutSet, policedSet, programmedSet } from './base-input.ts';
+
+export function baseSets(
+  family: IpFamily,
+  options: CompileOptions,
+  endpoints: Iterable<BoundEndpoint>,
+): readonly IpSet[] {
+  const programmed = new Set<string>();
+  const policed = new Set<string>();
+  for (const endpoint of endpoints) {
+    const address = addressOf(endpoint, family);
+    if (address === undefined || endpoint.bindings[family] === undefined) continue;
+    programmed.add(address);
+    if (endpoint.ingress.length + endpoint.egress.length > 0) policed.add(address);
+  }
+  const base = { family, type: 'hash:ip' } as const;
+  const sets: IpSet[] = [
+    {
+      ...base,
+      name: programmedSet(family),
+      members: programmed,
+      origin: { note: 'pods of this node whose chains are in: other addresses of the pod CIDR are closed' },
+      gate: true,
+    },
+    {
+      ...base,
+      name: policedSet(family),
+      members: policed,
+      origin: { note: 'pods of this node that a policy isolates: the guard of mangle POSTROUTING' },
+    },
+  ];
+  if (options.established === 'cut') sets.push(cutSetOf(family));
+  return sets;
+}
+
+function cutSetOf(family: IpFamily): IpSet {
+  return {
+    name: cutSet(family),
+    family,
+    type: 'hash:ip,port,ip',
+    members: new Set(),
+    dynamic: true,
+    origin: { note: '(client, protocol:port, server) of connections that policy has come to deny' },
+  };
+}
