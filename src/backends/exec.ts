@@ -1,6 +1,7 @@
 /** Every program that Sluice runs is run here: argument arrays, text on stdin, a timeout, never a shell. */
 import type { WriteStream } from 'node:fs';
 import { createWriteStream, openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { execa } from 'execa';
 
 export type Argv = readonly [program: string, ...args: string[]];
@@ -162,6 +163,13 @@ export function spawnProcess(argv: Argv, options: SpawnOptions = {}): RunningPro
       if (nodeChildProcess.connected) nodeChildProcess.disconnect();
     },
   };
+}
+
+/** Runs a program on our own terminal; its exit code, 128 + signal number where a signal ended it. */
+export async function attach(argv: Argv): Promise<number> {
+  const { exitCode, signal } = await spawnProcess(argv, { stdin: 'inherit' }).exited;
+  const numbers: Readonly<Record<string, number>> = constants.signals;
+  return exitCode ?? 128 + (numbers[signal ?? ''] ?? 0);
 }
 
 interface EndedCommand {

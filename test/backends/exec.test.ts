@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { CommandError, run, spawnProcess, streamLines } from '../../src/backends/exec.ts';
+import { attach, CommandError, run, spawnProcess, streamLines } from '../../src/backends/exec.ts';
 
 test('output, input and errors of a program come back as they are', async () => {
   const { stdout } = await run(['cat'], { input: 'one\ntwo\n' });
@@ -93,4 +93,9 @@ test('a detached program writes to the file it was given by itself, also after w
   await child.exited;
   expect(readFileSync(log, 'utf8')).toBe(`hello from ${folder}\n${log}\n`);
   rmSync(folder, { recursive: true });
+});
+
+test('a program on our own terminal answers with its exit code, or with the signal that ended it', async () => {
+  expect(await attach(['sh', '-c', 'exit 7'])).toBe(7);
+  expect(await attach(['sh', '-c', 'kill -TERM $$'])).toBe(143);
 });

@@ -1,0 +1,139 @@
+/** What was found in the kernel, as far as it is ours: text is compared by hash comment or normal form, never read for meaning. */
+import type { IpFamily } from '../lib/ip.ts';
+import type { BuiltinChain, Chain, TableName } from './rule.ts';
+import { normaliseKubeRule } from './kube-rule-text.ts';
+import { ownsChain, ownsIpSet } from './ownership.ts';
+
+export type ObservedChain =
+  /** Rule ids: the hash of the `cali:` comment, or a KUBE rule's normal form; empty for a rule that is not ours. */
+  | { readonly kind: 'read'; readonly ids: readonly string[]; readonly sets: readonly string[] }
+  /** We wrote it, and nobody said that it changed since. */
+  | { readonly kind: 'written'; readonly chain: Chain }
+  /** It exists; a write that failed, or was not read, leaves its content open. */
+  | { readonly kind: 'unknown' };
+
+/** A rule of ours in a built-in chain: by its hash comment, or because it jumps to a chain of ours. */
+export interface ObservedHook {
+  /** 1-based, among all rules of the chain. */
+  readonly position: number;
+  readonly id: string;
+  /** As iptables-save prints it, without `-A CHAIN`: what deletes it. */
+  readonly text: string;
+  readonly target: string;
+}
+
+export interface ObservedTable {
+  readonly chains: ReadonlyMap<string, ObservedChain>;
+  readonly hooks: ReadonlyMap<BuiltinChain, readonly ObservedHook[]>;
+}
+
+export interface ObservedSet {
+  readonly name: string;
+  readonly family: IpFamily;
+  readonly type: string;
+  /** The kernel's maxelem. */
+  readonly maxElements: number;
+  readonly members: ReadonlySet<string>;
+}
+
+export interface ObservedDataplane {
+  readonly tables: Readonly<Record<IpFamily, Readonly<Record<TableName, ObservedTable>>>>;
+  readonly ipSets: ReadonlyMap<string, ObservedSet>;
+}
+
+/** Part of the kernel's state, as one read brought it; what is absent was not read. */
+export interface ObservedPart {
+  readonly tables: readonly { readonly family: IpFamily; readonly table: TableName; readonly content: ObservedTable }[];
+  readonly ipSets?: ReadonlyMap<string, ObservedSet>;
+}
+
+export interface Ownership {
+  /** The KUBE chains are ours too. */
+  readonly services: boolean;
+}
+
+/** Reads what `iptables-save -t TABLE` printed. */
+export function parseSave(text: string, ownership: Ownership): ObservedTable {
+  const chains = new Map<string, { kind: 'read'; ids: string[]; sets: string[] }>();
+  const hooks = new Map<BuiltinChain, ObservedHook[]>();
+  const lengths = new Map<string, number>();
+  for (const line of text.split('\n')) {
+    if (line.startsWith(':')) {
+      const name = line.slice(1, line.indexOf(' '));
+      if (ownsChain(name, ownership)) chains.set(name, { kind: 'read', ids: [], sets: [] });
+    } else if (line.startsWith('-A ')) {
+      const space = line.indexOf(' ', 3);
+      const name = space < 0 ? line.slice(3) : line.slice(3, space);
+      const rule = space < 0 ? '' : line.slice(space + 1);
+      const chain = chains.get(name);
+      if (chain !== undefined) readRule(chain, name, rule);
+      else if (isBuiltin(name)) readBuiltinRule(hooks, lengths, { chain: name, rule, ownership });
+    }
+  }
+  return { chains, hooks };
+}
+
+/** Reads what `ipset save` (or `ipset list -output save`) printed; sets that are not ours are left out. */
+export function parseIpSetSave(text: string): ReadonlyMap<string, ObservedSet> {
+  const sets = new Map<string, ObservedSet & { members: Set<string> }>();
+  for (const line of text.split('\n')) {
+    const words = line.split(' ');
+    const [verb, name = '', value = ''] = words;
+    if (verb === 'create' && ownsIpSet(name)) {
+      sets.set(name, {
+        name,
+        family: wordAfter(words, 'family') === 'inet6' ? 'ipv6' : 'ipv4',
+        type: value,
+        maxElements: Number(wordAfter(words, 'maxelem') ?? 0),
+        members: new Set(),
+      });
+    } else if (verb === 'add') sets.get(name)?.members.add(value);
+  }
+  return sets;
+}
+
+/** What a hook is compared by, and the chain it leads to. `text` is without `-A CHAIN`. */
+export function identifyHook(text: string): { readonly id: string; readonly target: string } {
+  const target = /(?:^| )(?:-j|-g|--jump|--goto) (\S+)/.exec(text)?.[1] ?? '';
+  return { id: caliHash(text) ?? normaliseKubeRule(text), target };
+}
+
+function readRule(chain: { ids: string[]; sets: string[] }, name: string, rule: string): void {
+  chain.ids.push(ruleId(name, rule));
+  if (!rule.includes('--match-set ')) return;
+  for (const [, set = ''] of rule.matchAll(/--match-set (\S+)/g)) if (!chain.sets.includes(set)) chain.sets.push(set);
+}
+
+/** In a cali chain a rule without a hash is somebody else's; its empty id equals none of ours. */
+function ruleId(chain: string, rule: string): string {
+  return chain.startsWith('KUBE-') ? normaliseKubeRule(rule) : (caliHash(rule) ?? '');
+}
+
+function readBuiltinRule(
+  hooks: Map<BuiltinChain, ObservedHook[]>,
+  lengths: Map<string, number>,
+  { chain, rule, ownership }: { chain: BuiltinChain; rule: string; ownership: Ownership },
+): void {
+  const position = (lengths.get(chain) ?? 0) + 1;
+  lengths.set(chain, position);
+  if (!rule.includes('cali') && !ownership.services) return;
+  const { id, target } = identifyHook(rule);
+  if (caliHash(rule) === undefined && !ownsChain(target, ownership)) return;
+  const hook = { position, id, text: rule, target };
+  const found = hooks.get(chain);
+  if (found === undefined) hooks.set(chain, [hook]);
+  else found.push(hook);
+}
+
+function caliHash(rule: string): string | undefined {
+  return /--comment "?cali:([\w-]{16})"?/.exec(rule)?.[1];
+}
+
+function isBuiltin(name: string): name is BuiltinChain {
+  return ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'].includes(name);
+}
+
+function wordAfter(words: readonly string[], word: string): string | undefined {
+  const index = words.indexOf(word);
+  return index < 0 ? undefined : words[index + 1];
+}

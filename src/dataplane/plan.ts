@@ -1,0 +1,187 @@
+/**
+ * A diff as steps in an order that never opens and never dangles: sets -> leaf chains -> chains that refer to them -> the sets that
+ * open doors -> hooks, the guard's last; removal the other way round, sets destroyed last.
+ */
+import { ipFamilies } from './dataplane.ts';
+import type { Dataplane, DataplaneDelta } from './dataplane.ts';
+import { closedStaleChain, withoutSet } from './closed-chain.ts';
+import type { ChainPlace, KernelDiff, SetDiff, TableDiff } from './diff.ts';
+import { diffDataplane, diffDelta } from './diff.ts';
+import type { HookWrite, KernelWrite, SetWrite, Step } from './kernel-write.ts';
+import { chainName } from './names.ts';
+import type { ObservedDataplane } from './observed.ts';
+import { isSharedChain } from './ownership.ts';
+import { cutIntoPieces, leavesFirst } from './pieces.ts';
+import { kernelMembers } from './restore-input.ts';
+import type { Chain, TableName } from './rule.ts';
+
+/** The guard (mangle) goes in after the policy chains (filter) and out before them. */
+const inwards: readonly TableName[] = ['raw', 'nat', 'filter', 'mangle'];
+const outwards: readonly TableName[] = inwards.toReversed();
+
+/** For a change: costs what changed. `dataplane` is the state after the change. */
+export function planSteps(delta: DataplaneDelta, dataplane: Dataplane, observed: ObservedDataplane): readonly Step[] {
+  return stepsOf(diffDelta(delta, observed), dataplane);
+}
+
+/** For a full compare: at start, after a failed write, on drift, on the slow timer. */
+export function planResync(dataplane: Dataplane, observed: ObservedDataplane): readonly Step[] {
+  return stepsOf(diffDataplane(dataplane, observed), dataplane);
+}
+
+/** Takes everything of ours out again: what can drop first, so that allowed traffic never stops. */
+export function planCleanup(observed: ObservedDataplane): readonly Step[] {
+  const tables = ipFamilies.flatMap((family) =>
+    inwards.map((table): TableDiff => {
+      const { chains, hooks } = observed.tables[family][table];
+      return {
+        family,
+        table,
+        write: [],
+        remove: [...chains.keys()].filter((name) => !isSharedChain(name)),
+        hooks: [...hooks].flatMap(([chain, rules]) => {
+          const deletes = rules.filter(({ target }) => !isSharedChain(target)).map(({ text }) => text);
+          return deletes.length === 0 ? [] : [{ chain, deletes, inserts: [], appends: [] }];
+        }),
+      };
+    }),
+  );
+  return [
+    ...hookSteps(tables, outwards, isRemoval),
+    ...removeChainSteps(tables),
+    ...destroySteps([...observed.ipSets.keys()]),
+  ];
+}
+
+/** The steps of a diff that was worked out before. */
+export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane): readonly Step[] {
+  const reopened = retypeReferrers(sets, dataplane);
+  return [
+    ...retypeSteps(sets, dataplane),
+    ...setSteps(sets.write.map(beforeChains)),
+    ...resizeSteps(sets, false),
+    ...chainSteps(tables, reopened),
+    ...setSteps(sets.write.map(afterChains)),
+    ...resizeSteps(sets, true),
+    ...hookSteps(tables, inwards, (hook) => !isRemoval(hook)),
+    ...hookSteps(tables, outwards, isRemoval),
+    ...removeChainSteps(tables),
+    ...destroySteps(sets.destroy),
+  ];
+}
+
+/** A gate exists before the chains that refer to it, and lets go of members first; it lets nobody in yet. */
+function beforeChains(write: SetWrite): SetWrite {
+  return write.set.gate === true ? { ...write, add: [] } : write;
+}
+
+function afterChains(write: SetWrite): SetWrite {
+  return { ...write, create: false, remove: [], add: write.set.gate === true ? write.add : [] };
+}
+
+function setSteps(writes: readonly SetWrite[]): readonly Step[] {
+  const sets = writes.filter(({ create, add, remove }) => create || add.length + remove.length > 0);
+  return sets.length === 0 ? [] : [{ writes: [{ kind: 'write-sets', sets }] }];
+}
+
+function resizeSteps(sets: SetDiff, gate: boolean): readonly Step[] {
+  const chosen = sets.resize.filter((set) => (set.gate === true) === gate);
+  return chosen.map((set) => ({ writes: [{ kind: 'resize-set', set }] }));
+}
+
+/** The referring chains close for a moment, for a set that a rule refers to can be neither destroyed nor swapped with another type. */
+function retypeSteps({ retype }: SetDiff, dataplane: Dataplane): readonly Step[] {
+  return retype.flatMap(({ set, referrers }) => [
+    ...referrers.map(({ family, table, name }): Step => {
+      const wanted = dataplane.tables[family].chains[table].get(chainName(name));
+      const closed = wanted === undefined ? closedStaleChain(name) : withoutSet(wanted, set.name);
+      return { writes: [{ kind: 'write-chains', family, table, chains: [closed] }] };
+    }),
+    { writes: [{ kind: 'destroy-sets', names: [set.name] }] },
+    { writes: [{ kind: 'write-sets', sets: [{ set, create: true, add: [...kernelMembers(set)], remove: [] }] }] },
+  ]);
+}
+
+/** Chains that were closed for a change of a set's type, and must be written again. */
+function retypeReferrers({ retype }: SetDiff, dataplane: Dataplane): ReadonlyMap<Chain, ChainPlace> {
+  const chains = new Map<Chain, ChainPlace>();
+  for (const place of retype.flatMap(({ referrers }) => referrers)) {
+    const chain = dataplane.tables[place.family].chains[place.table].get(chainName(place.name));
+    if (chain !== undefined) chains.set(chain, place);
+  }
+  return chains;
+}
+
+function chainSteps(tables: readonly TableDiff[], reopened: ReadonlyMap<Chain, ChainPlace>): readonly Step[] {
+  return inwards.flatMap((table) =>
+    sideBySide(
+      tables.filter((diff) => diff.table === table),
+      ({ family, write }) => {
+        const again = [...reopened].filter(([, place]) => place.family === family && place.table === table);
+        const chains = new Set([...write, ...again.map(([chain]) => chain)]);
+        return cutIntoPieces(leavesFirst([...chains])).map((piece) => ({
+          kind: 'write-chains',
+          family,
+          table,
+          chains: piece,
+        }));
+      },
+    ),
+  );
+}
+
+function hookSteps(
+  tables: readonly TableDiff[],
+  order: readonly TableName[],
+  isWanted: (hook: HookWrite) => boolean,
+): readonly Step[] {
+  return order.flatMap((table) =>
+    sideBySide(
+      tables.filter((diff) => diff.table === table),
+      ({ family, hooks }) => {
+        const wanted = hooks.filter(isWanted);
+        return wanted.length === 0 ? [] : [{ kind: 'write-hooks', family, table, hooks: wanted }];
+      },
+    ),
+  );
+}
+
+function isRemoval({ inserts, appends }: HookWrite): boolean {
+  return inserts.length + appends.length === 0;
+}
+
+/** More than one piece: all are emptied before any is deleted, for they may refer to each other. */
+function removeChainSteps(tables: readonly TableDiff[]): readonly Step[] {
+  return outwards.flatMap((table) =>
+    sideBySide(
+      tables.filter((diff) => diff.table === table),
+      ({ family, remove }) => {
+        const empty = remove.map((name): Chain => ({ name: chainName(name), style: 'cali', rules: [] }));
+        const pieces = cutIntoPieces(empty);
+        const emptied = pieces.length < 2 ? [] : pieces;
+        return [
+          ...emptied.map((chains) => ({ kind: 'write-chains', family, table, chains }) as const),
+          ...pieces.map(
+            (chains) => ({ kind: 'remove-chains', family, table, names: chains.map(({ name }) => name) }) as const,
+          ),
+        ];
+      },
+    ),
+  );
+}
+
+function destroySteps(names: readonly string[]): readonly Step[] {
+  return names.length === 0 ? [] : [{ writes: [{ kind: 'destroy-sets', names }] }];
+}
+
+/** The first writes of every family in one step, then the second ones, and so on. */
+function sideBySide(
+  diffs: readonly TableDiff[],
+  writesOf: (diff: TableDiff) => readonly KernelWrite[],
+): readonly Step[] {
+  const columns = diffs.map(writesOf);
+  const length = Math.max(0, ...columns.map((column) => column.length));
+  return Array.from({ length }, (_, row) => ({
+    writes: columns.flatMap((column) => column.slice(row, row + 1)),
+  }));
+}

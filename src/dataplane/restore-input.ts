@@ -1,0 +1,94 @@
+/** Kernel writes as text for iptables-restore and ipset restore. One restore input holds one table. */
+import { bitsOf } from '../lib/ip.ts';
+import type { HookWrite, KernelWrite, SetWrite } from './kernel-write.ts';
+import { temporarySetName } from './names.ts';
+import { renderChain, renderRules } from './render.ts';
+import type { Hook, IpSet, Rule } from './rule.ts';
+import { maxElements } from './set-size.ts';
+
+export type TableWrite = Extract<KernelWrite, { kind: 'write-chains' | 'remove-chains' | 'write-hooks' }>;
+
+/** A restore input, and which chain each of its lines is about (none for the frame). */
+export interface RestoreInput {
+  readonly text: string;
+  /** Index: line number less 1. */
+  readonly chainOfLine: readonly (string | undefined)[];
+}
+
+/** `:chain`, `-A` and `-X` lines; -I and -D for hooks alone. */
+export function tableInput(write: TableWrite): RestoreInput {
+  const lines: string[] = [`*${write.table}`];
+  const chainOfLine: (string | undefined)[] = [undefined];
+  const push = (chain: string, line: string): void => {
+    lines.push(line);
+    chainOfLine.push(chain);
+  };
+  if (write.kind === 'write-chains') {
+    // All declared before any rule: chains of one transaction may refer to each other.
+    for (const { name } of write.chains) push(name, `:${name} - -`);
+    for (const chain of write.chains) for (const line of renderChain(chain)) push(chain.name, line);
+  } else if (write.kind === 'remove-chains') {
+    for (const name of write.names) push(name, `:${name} - -`);
+    for (const name of write.names) push(name, `-X ${name}`);
+  } else {
+    for (const hook of write.hooks) for (const line of hookLines(hook)) push(hook.chain, line);
+  }
+  lines.push('COMMIT', '');
+  chainOfLine.push(undefined);
+  return { text: lines.join('\n'), chainOfLine };
+}
+
+/** `-A` lines of the hooks of one built-in chain and one position, hash comments included. */
+export function renderHooks(hooks: readonly Hook[]): readonly string[] {
+  const caliRules = hooks.filter(({ style }) => style === 'cali').map(({ rule }) => rule);
+  const chain = hooks[0]?.chain ?? '';
+  const caliLines = renderRules(chain, 'cali', caliRules);
+  const lineOf = new Map<Rule, string | undefined>(caliRules.map((rule, index) => [rule, caliLines[index]]));
+  return hooks.map(({ style, rule }) => (style === 'kube' ? undefined : lineOf.get(rule)) ?? kubeLine(chain, rule));
+}
+
+/** Creations first, then per set what leaves, then what enters: maxelem is never passed on the way. */
+export function ipSetLines(write: SetWrite): readonly string[] {
+  const { set, create, add, remove } = write;
+  return [
+    ...(create ? [createLine(set, set.name)] : []),
+    ...remove.map((member) => `del ${set.name} ${member}`),
+    ...add.map((member) => `add ${set.name} ${member}`),
+  ];
+}
+
+/** A temporary set with everything that `set` should hold. */
+export function temporarySetLines(set: IpSet): readonly string[] {
+  const name = temporarySetName(0, set.family);
+  return [createLine(set, name), ...[...kernelMembers(set)].map((member) => `add ${name} ${member}`)];
+}
+
+/** Members as the kernel keeps them: it knows no /0, so that is two /1. */
+export function kernelMembers(set: IpSet): ReadonlySet<string> {
+  const zero = set.family === 'ipv4' ? '0.0.0.0/0' : '::/0';
+  if (!set.members.has(zero)) return set.members;
+  return new Set([...set.members].flatMap((member) => (member === zero ? halvesOfEverything(set) : [member])));
+}
+
+/** `create cali40s:... hash:net family inet maxelem 65536` */
+function createLine(set: IpSet, name: string): string {
+  const family = set.family === 'ipv4' ? 'inet' : 'inet6';
+  return `create ${name} ${set.type} family ${family} maxelem ${maxElements(set.members.size)}`;
+}
+
+function halvesOfEverything(set: IpSet): readonly string[] {
+  return bitsOf(set.family) === 32 ? ['0.0.0.0/1', '128.0.0.0/1'] : ['::/1', '8000::/1'];
+}
+
+/** -D by the rule's text, never by its number: others may write between our read and our write. */
+function hookLines({ chain, deletes, inserts, appends }: HookWrite): readonly string[] {
+  return [
+    ...deletes.map((rule) => `-D ${chain} ${rule}`),
+    ...inserts.toReversed().map((rule) => `-I ${chain} ${rule}`),
+    ...appends.map((rule) => `-A ${chain} ${rule}`),
+  ];
+}
+
+function kubeLine(chain: string, rule: Rule): string {
+  return renderRules(chain, 'kube', [rule])[0] ?? '';
+}
