@@ -1,0 +1,64 @@
+/** /etc/hosts of a lab: what cluster DNS would answer. Pure. */
+import type { EndpointSlice, Service } from '../cluster/objects.ts';
+import { keyOf } from '../cluster/objects.ts';
+import type { ClusterState } from '../cluster/state.ts';
+import type { IpAddress } from '../lib/ip.ts';
+
+interface Entry {
+  readonly address: IpAddress;
+  readonly names: readonly string[];
+}
+
+/** For pods of `namespace`, or with full names alone for nodes and the outside client. A Service's name goes before a pod's. */
+export function hostsText(state: ClusterState, namespace?: string): string {
+  const entries = [...serviceEntries(state, namespace), ...podEntries(state, namespace), ...nodeEntries(state)];
+  const lines = entries.map(({ address, names }) => `${address}\t${names.join(' ')}`);
+  return ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost', ...lines, ''].join('\n');
+}
+
+/** No name server: what the hosts file does not know is answered at once. */
+export function resolvText(namespace?: string): string {
+  const search = ['svc.cluster.local', 'cluster.local'];
+  return `search ${[...(namespace === undefined ? [] : [`${namespace}.svc.cluster.local`]), ...search].join(' ')}\n`;
+}
+
+function serviceEntries(state: ClusterState, namespace: string | undefined): readonly Entry[] {
+  return sorted(state.services).flatMap((service) => {
+    const base = [service.name, service.namespace];
+    const full = [`${base.join('.')}.svc.cluster.local`, `${base.join('.')}.svc`, base.join('.')];
+    const names = service.namespace === namespace ? [service.name, ...full] : full;
+    return serviceAddresses(state, service).map((address) => ({ address, names }));
+  });
+}
+
+function serviceAddresses(state: ClusterState, service: Service): readonly IpAddress[] {
+  if (!service.headless) return service.clusterIps;
+  const slices = sorted(state.endpointSlices).filter(
+    (slice) => slice.namespace === service.namespace && slice.service === service.name,
+  );
+  return [...new Set(slices.flatMap((slice) => readyAddresses(slice, service)))];
+}
+
+function readyAddresses(slice: EndpointSlice, service: Service): readonly IpAddress[] {
+  const endpoints = slice.endpoints.filter((endpoint) => endpoint.ready || service.publishNotReadyAddresses);
+  return endpoints.flatMap((endpoint) => endpoint.addresses);
+}
+
+function podEntries(state: ClusterState, namespace: string | undefined): readonly Entry[] {
+  return sorted(state.pods)
+    .filter((pod) => pod.phase !== 'Succeeded' && pod.phase !== 'Failed')
+    .flatMap((pod) => {
+      const isShadowed = state.services.has(keyOf(pod));
+      const full = isShadowed ? [] : [`${pod.name}.${pod.namespace}`];
+      const names = pod.namespace === namespace && !isShadowed ? [pod.name, ...full] : full;
+      return names.length === 0 ? [] : pod.ips.map((address) => ({ address, names }));
+    });
+}
+
+function nodeEntries(state: ClusterState): readonly Entry[] {
+  return sorted(state.nodes).flatMap((node) => node.addresses.map((address) => ({ address, names: [node.name] })));
+}
+
+function sorted<T>(objects: ReadonlyMap<string, T>): readonly T[] {
+  return [...objects.entries()].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, object]) => object);
+}
