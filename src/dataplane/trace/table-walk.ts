@@ -1,7 +1,7 @@
 /** One table at one hook, as the kernel walks it. */
 import type { IpFamily } from '../../lib/ip.ts';
 import { unreachable } from '../../lib/unreachable.ts';
-import type { Dataplane } from '../dataplane.ts';
+import type { Dataplane, FamilyTables } from '../dataplane.ts';
 import type { ChainName } from '../names.ts';
 import type { Action, BuiltinChain, Chain, ChainStyle, Hook, Rule, TableName } from '../rule.ts';
 import type { Flight } from './flight.ts';
@@ -40,6 +40,7 @@ export class TableWalker {
   readonly #dataplane: Dataplane;
   readonly #family: IpFamily;
   readonly #context: MatchContext;
+  readonly #tables: FamilyTables['chains'];
   readonly #chains = new WeakMap<Chain, ListOfRules>();
   readonly #builtins = new Map<string, readonly ListOfRules[]>();
   #builtinsOf: readonly Hook[] | undefined;
@@ -48,6 +49,7 @@ export class TableWalker {
     this.#dataplane = dataplane;
     this.#family = family;
     this.#context = context;
+    this.#tables = dataplane.tables[family].chains;
   }
 
   /** The table's verdict; undefined where nothing decided, which is the policy ACCEPT. */
@@ -129,7 +131,7 @@ export class TableWalker {
   }
 
   #chain(table: TableName, name: ChainName): ListOfRules {
-    const chain = this.#dataplane.tables[this.#family].chains[table].get(name);
+    const chain = this.#tables[table].get(name);
     if (chain === undefined) throw new Error(`a rule of table ${table} jumps to chain ${name}, which does not exist`);
     const known = this.#chains.get(chain);
     if (known !== undefined) return known;

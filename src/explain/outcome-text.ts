@@ -1,0 +1,86 @@
+/** How a journey ended, in a sentence. */
+import type { Pod } from '../cluster/objects.ts';
+import { keyOf } from '../cluster/objects.ts';
+import type { Packet } from '../dataplane/trace/packet.ts';
+import type { IpAddress } from '../lib/ip.ts';
+import { joinHostPort } from '../lib/ip.ts';
+import { unreachable } from '../lib/unreachable.ts';
+import type { ClusterModel } from './cluster-model.ts';
+import type { InvestigatedBranch } from './investigate.ts';
+import type { Journey, Place } from './journey.ts';
+import { lastStep } from './journey.ts';
+import { hasEnded } from './names.ts';
+import { reasonText } from './step-text.ts';
+
+export function outcomeText(model: ClusterModel, { journey, connection }: InvestigatedBranch): string {
+  const { outcome } = journey;
+  switch (outcome.kind) {
+    case 'delivered':
+      return deliveredText(outcome.to, outcome.packet);
+    case 'refused': {
+      const step = lastStep(journey);
+      return `${outcome.how === 'drop' ? 'dropped' : 'rejected'} on node ${outcome.node}${step === undefined ? '' : `: ${reasonText(step)}`}`;
+    }
+    case 'lost':
+      return lostText(model, outcome.packet, connection.protocol);
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** The node where the journey ended; undefined where it met none. */
+export function lastNode({ hops }: Journey): string | undefined {
+  return hops.at(-1)?.node;
+}
+
+/** `demo/db-0`, `node/a`, or the bare address. */
+export function ownerText(model: ClusterModel, address: IpAddress): string {
+  const owner = model.ownerOf(address);
+  switch (owner?.kind) {
+    case 'pod':
+      return keyOf(owner.pod);
+    case 'node':
+      return `node/${owner.name}`;
+    case 'service':
+      return `svc/${keyOf(owner.service)}`;
+    default:
+      return model.outside.includes(address) ? 'outside' : address;
+  }
+}
+
+function deliveredText(to: Place, packet: Packet): string {
+  const address = endpointText(packet);
+  switch (to.kind) {
+    case 'pod':
+      return `delivered to pod ${keyOf(to.pod)} at ${address}, which sees the client as ${packet.source}`;
+    case 'node':
+      return `delivered to node ${to.node} at ${address}, which sees the client as ${packet.source}`;
+    case 'outside':
+      return `leaves the cluster for ${address}, which sees the client as ${packet.source}`;
+    case 'itself':
+      return `${packet.destination} is the pod's own address: the packet never leaves it`;
+    default:
+      return unreachable(to);
+  }
+}
+
+function lostText(model: ClusterModel, packet: Packet, protocol: string): string {
+  const { destination } = packet;
+  const owner = model.ownerOf(destination);
+  if (owner?.kind === 'service') {
+    const port = `${packet.destinationPort ?? ''}/${protocol}`;
+    const known = owner.service.ports.map((served) => `${served.port}/${served.protocol}`).join(', ');
+    return `Service ${keyOf(owner.service)} has no port ${port} at ${destination}: its ports are ${known === '' ? 'none' : known}`;
+  }
+  const ended = endedPod(model, destination);
+  if (ended !== undefined) return `pod ${keyOf(ended)}, which had ${destination}, has ended (${ended.phase})`;
+  return `nobody has the address ${destination}`;
+}
+
+function endedPod(model: ClusterModel, address: IpAddress): Pod | undefined {
+  return [...model.state.pods.values()].find((pod) => hasEnded(pod) && pod.ips.includes(address));
+}
+
+function endpointText({ destination, destinationPort }: Packet): string {
+  return destinationPort === undefined ? destination : joinHostPort(destination, destinationPort);
+}

@@ -1,0 +1,163 @@
+/** A question in people's words, made into connections between addresses. */
+import type { Pod, Service } from '../cluster/objects.ts';
+import type { IpAddress, IpFamily } from '../lib/ip.ts';
+import { familyOf } from '../lib/ip.ts';
+import type { ClusterModel } from './cluster-model.ts';
+import type { Connection, Origin } from './journey.ts';
+import type { NameContext, Parsed, Party, Target } from './names.ts';
+import { hasEnded, nameOfParty, parseParty, parseTarget } from './names.ts';
+
+export interface Question {
+  readonly from: Party;
+  readonly to: Target;
+}
+
+/** `from` as in `parseParty`, `to` as in `parseTarget`. A Service begins no connection, and an ExternalName is only a name. */
+export function parseQuestion(from: string, to: string, context: NameContext): Parsed<Question> {
+  const client = parseParty(from, context);
+  if (!client.ok) return client;
+  if (client.value.kind === 'service') {
+    return { ok: false, message: `${nameOfParty(client.value)} cannot begin a connection: name one of its pods` };
+  }
+  const target = parseTarget(to, context);
+  if (!target.ok) return target;
+  const { party } = target.value;
+  if (party.kind === 'service' && party.service.type === 'ExternalName') {
+    const name = party.service.externalName ?? 'another name';
+    return { ok: false, message: `${nameOfParty(party)} only stands for ${name}: ask for an address` };
+  }
+  return { ok: true, value: { from: client.value, to: target.value } };
+}
+
+export type Resolved =
+  /** Several for a headless Service: the client takes one of the addresses that the name has. */
+  { readonly kind: 'connections'; readonly connections: readonly Connection[] } | Impossible;
+
+/** No packet can be sent. */
+export interface Impossible {
+  readonly kind: 'impossible';
+  readonly how: 'unknown-address' | 'no-endpoint';
+  readonly reason: string;
+}
+
+/** Who talks to which address. Of two families the destination's first that both have is taken. */
+export function resolveQuestion(model: ClusterModel, { from, to }: Question): Resolved {
+  const targets = addressesOf(model, to.party);
+  if ('kind' in targets) return targets;
+  const connections: Connection[] = [];
+  let missing: Impossible | undefined;
+  for (const address of targets) {
+    const origin = originOf(model, from, familyOf(address));
+    if (origin.kind !== 'impossible') {
+      connections.push({ from: origin, to: address, port: to.port, protocol: to.protocol });
+    } else missing ??= origin;
+  }
+  if (connections.length === 0) return missing ?? impossible(`nothing is known of ${nameOfParty(to.party)}`);
+  return { kind: 'connections', connections: isHeadless(to.party) ? connections : connections.slice(0, 1) };
+}
+
+/** A pod's condition, where it keeps packets from it. */
+export function whyUnreachable(pod: Pod): string | undefined {
+  const name = `pod ${pod.namespace}/${pod.name}`;
+  if (hasEnded(pod)) return `${name} has ended (${pod.phase}): its address is not its own any more`;
+  if (pod.nodeName === undefined) return `${name} is not on a node yet`;
+  if (pod.ips.length === 0 && !pod.hostNetwork) return `${name} has no address yet`;
+  return undefined;
+}
+
+/** In order of preference; never empty. */
+function addressesOf(model: ClusterModel, party: Party): readonly IpAddress[] | Impossible {
+  switch (party.kind) {
+    case 'pod':
+      return podAddresses(model, party.pod);
+    case 'service':
+      return serviceAddresses(model, party.service);
+    case 'node':
+      return nodeAddresses(model, party.name);
+    case 'outside':
+      return model.outside;
+    default:
+      return [party.address];
+  }
+}
+
+function podAddresses(model: ClusterModel, pod: Pod): readonly IpAddress[] | Impossible {
+  const why = whyUnreachable(pod);
+  if (why !== undefined) return impossible(why);
+  if (pod.ips.length > 0) return pod.ips;
+  return nodeAddresses(model, pod.nodeName ?? '');
+}
+
+function nodeAddresses(model: ClusterModel, name: string): readonly IpAddress[] | Impossible {
+  const known = model.state.nodes.get(name)?.addresses ?? [];
+  return known.length > 0 ? known : impossible(`no address of node ${name} is known`);
+}
+
+function serviceAddresses(model: ClusterModel, service: Service): readonly IpAddress[] | Impossible {
+  const name = `Service ${service.namespace}/${service.name}`;
+  if (!service.headless) {
+    return service.clusterIps.length > 0 ? service.clusterIps : impossible(`${name} has no ClusterIP yet`);
+  }
+  const endpoints = [...model.state.endpointSlices.values()]
+    .filter((slice) => slice.namespace === service.namespace && slice.service === service.name)
+    .flatMap((slice) => slice.endpoints)
+    .filter((endpoint) => endpoint.ready || service.publishNotReadyAddresses)
+    .flatMap((endpoint) => endpoint.addresses);
+  if (endpoints.length > 0) return [...new Set(endpoints)];
+  return { kind: 'impossible', how: 'no-endpoint', reason: `${name} is headless and has no ready endpoint` };
+}
+
+function isHeadless(party: Party): boolean {
+  return party.kind === 'service' && party.service.headless;
+}
+
+function originOf(model: ClusterModel, party: Party, family: IpFamily): Origin | Impossible {
+  switch (party.kind) {
+    case 'pod':
+      return podOrigin(model, party.pod, family);
+    case 'node':
+      return nodeOrigin(model, party.name, family);
+    case 'address':
+      return addressOrigin(model, party.address, family);
+    default: {
+      const address = model.outsideAddress(family);
+      return address === undefined ? impossible(`no ${family} client outside is known`) : { kind: 'outside', address };
+    }
+  }
+}
+
+function podOrigin(model: ClusterModel, pod: Pod, family: IpFamily): Origin | Impossible {
+  const why = whyUnreachable(pod);
+  const node = pod.nodeName;
+  if (why !== undefined || node === undefined) return impossible(why ?? '');
+  if (pod.hostNetwork) return nodeOrigin(model, node, family);
+  const address = pod.ips.find((own) => familyOf(own) === family);
+  if (address === undefined) return impossible(`pod ${pod.namespace}/${pod.name} has no ${family} address`);
+  return { kind: 'pod', pod, node, address };
+}
+
+function nodeOrigin(model: ClusterModel, node: string, family: IpFamily): Origin | Impossible {
+  const address = model.node(node).addressOf(family);
+  return address === undefined ? impossible(`node ${node} has no ${family} address`) : { kind: 'node', node, address };
+}
+
+function addressOrigin(model: ClusterModel, address: IpAddress, family: IpFamily): Origin | Impossible {
+  if (familyOf(address) !== family) return impossible(`${address} is not an ${family} address`);
+  const owner = model.ownerOf(address);
+  switch (owner?.kind) {
+    case 'pod':
+      return podOrigin(model, owner.pod, family);
+    case 'node':
+      return { kind: 'node', node: owner.name, address };
+    case 'service':
+      return impossible(`${address} is an address of Service ${owner.service.namespace}/${owner.service.name}`);
+    default:
+      return model.isInPodCidr(address)
+        ? impossible(`${address} is in the pod network, and no pod has it`)
+        : { kind: 'outside', address };
+  }
+}
+
+function impossible(reason: string): Impossible {
+  return { kind: 'impossible', how: 'unknown-address', reason };
+}
