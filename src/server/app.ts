@@ -5,7 +5,8 @@ import type { ClusterState } from '../cluster/state.ts';
 import type { IpSet } from '../dataplane/rule.ts';
 import type { PartStatus } from '../telemetry/readiness.ts';
 import type { AgentStatus, DiagnosticList, EndpointList } from '../telemetry/status.ts';
-import { encodeState } from './state-codec.ts';
+import { encodeCompilerInput, encodeState } from './state-codec.ts';
+import type { CompilerInput } from './state-codec.ts';
 
 /** What the server may read of the agent; snapshots, never the loop. */
 export interface AgentView {
@@ -16,6 +17,8 @@ export interface AgentView {
   readonly endpoints: EndpointList;
   readonly diagnostics: DiagnosticList;
   readonly ipSets: Iterable<IpSet>;
+  /** Absent until the node was looked at. */
+  readonly compilerInput: CompilerInput | undefined;
   /** The text that `sluice render` prints, of what is desired now. */
   renderText(): string;
 }
@@ -43,13 +46,19 @@ export function apiApp(view: AgentView): Hono {
   app.get('/api/status', (context) => context.json(view.status));
   app.get('/api/endpoints', (context) => context.json(view.endpoints));
   app.get('/api/diagnostics', (context) => context.json(view.diagnostics));
-  app.get('/api/ipsets', (context) => context.json({ ipSets: [...view.ipSets].map(plainIpSet) }));
+  app.get('/api/ipsets', (context) =>
+    context.json({ ipSets: [...view.ipSets].map((set) => plainIpSet(set, view.status.node)) }),
+  );
   app.get('/api/state', (context) => context.json(encodeState(view.state)));
+  app.get('/api/compiler', (context) => {
+    const input = view.compilerInput;
+    return context.json(input === undefined ? {} : encodeCompilerInput(input));
+  });
   app.get('/api/render', (context) => context.text(view.renderText()));
   app.notFound((context) => context.json({ error: `no such path: ${context.req.path}` }, 404));
   return app;
 }
 
-function plainIpSet(set: IpSet): object {
-  return { ...set, members: [...set.members].sort() };
+function plainIpSet(set: IpSet, node: string): object {
+  return { ...set, node, members: [...set.members].sort() };
 }

@@ -2,6 +2,8 @@
 import type { ClusterObject, ManifestLocation } from '../cluster/objects.ts';
 import { ClusterStore } from '../cluster/state.ts';
 import type { ClusterState } from '../cluster/state.ts';
+import type { CompileOptions } from '../compile/options.ts';
+import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 
 /** Grows when the form of an object changes: both ends are this program, but perhaps not of one version. */
 export const stateFormat = 1;
@@ -35,6 +37,25 @@ export function decodeState(encoded: unknown): ClusterStore | undefined {
   const store = new ClusterStore();
   store.apply(encoded.objects.map((object) => ({ type: 'set', object: decodeObject(object) })));
   return store;
+}
+
+/** What the compiler of a running agent is given besides the cluster. */
+export interface CompilerInput {
+  readonly options: CompileOptions;
+  readonly facts: NodeFacts;
+}
+
+export function encodeCompilerInput({ options, facts }: CompilerInput): object {
+  return { format: stateFormat, options, facts: { ...facts, bindings: [...facts.bindings] } };
+}
+
+/** Undefined where the other end speaks another format, or has nothing yet. */
+export function decodeCompilerInput(encoded: unknown): CompilerInput | undefined {
+  if (typeof encoded !== 'object' || encoded === null) return undefined;
+  if (!('format' in encoded && encoded.format === stateFormat)) return undefined;
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own encoding, its format was compared
+  const { options, facts } = encoded as CompilerInput;
+  return { options, facts: { ...facts, bindings: new Map(facts.bindings) } };
 }
 
 function encodeObject(object: ClusterObject): object {

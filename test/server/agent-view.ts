@@ -37,6 +37,7 @@ export function agentView(changes: Partial<AgentView> = {}): AgentView {
     endpoints: { appliedRevision: 3, endpoints: [] },
     diagnostics: { diagnostics: [] },
     ipSets: [],
+    compilerInput: undefined,
     renderText: () => '*filter\nCOMMIT\n',
     ...changes,
   };

@@ -6,9 +6,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { NetworkPolicy } from '../../src/cluster/objects.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
+import type { CompileOptions } from '../../src/compile/options.ts';
+import type { NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
+import { parseIp } from '../../src/lib/ip.ts';
+import type { IpAddress } from '../../src/lib/ip.ts';
 import { apiApp, healthApp } from '../../src/server/app.ts';
 import { AddressInUseError, listenOnPort, listenOnSocket } from '../../src/server/listen.ts';
-import { decodeState, encodeState } from '../../src/server/state-codec.ts';
+import { decodeCompilerInput, decodeState, encodeState } from '../../src/server/state-codec.ts';
 import { agentView } from './agent-view.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-server-'));
@@ -62,6 +66,31 @@ describe('api', () => {
   test('a state of another format is not read', () => {
     expect(decodeState({ ...encodeState(new ClusterStore()), format: 99 })).toBeUndefined();
     expect(decodeState('state')).toBeUndefined();
+  });
+
+  test('/api/compiler gives what the node knows of itself', async () => {
+    const facts: NodeFacts = {
+      bindings: new Map(ips('10.0.0.1').map((address) => [address, { kind: 'routed', interface: 'cali1' }] as const)),
+      nodeAddresses: ips('192.0.2.1'),
+      conntrackLiberal: false,
+    };
+    const options: CompileOptions = {
+      nodeName: 'minikube',
+      ipFamilies: ['ipv4'],
+      podStart: 'closed',
+      established: 'cut',
+      hostEgress: 'policed',
+      hostEndpointAction: 'return',
+      invalidDrop: true,
+      interfacePrefixes: [],
+    };
+    const response = await apiApp(agentView({ compilerInput: { options, facts } })).request('/api/compiler');
+    expect(decodeCompilerInput(await response.json())).toEqual({ options, facts });
+  });
+
+  test('before the node was looked at, there is nothing to compile with', async () => {
+    const response = await apiApp(agentView()).request('/api/compiler');
+    expect(decodeCompilerInput(await response.json())).toBeUndefined();
   });
 
   test('members of sets are sorted', async () => {
@@ -152,4 +181,8 @@ function get(options: { readonly socketPath: string; readonly path: string }): P
       .on('error', reject)
       .end();
   });
+}
+
+function ips(...texts: readonly string[]): readonly IpAddress[] {
+  return texts.flatMap((text) => parseIp(text) ?? []);
 }

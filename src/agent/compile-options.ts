@@ -1,0 +1,60 @@
+/** From the administrator's settings to the compiler's. */
+import type { ClusterState } from '../cluster/state.ts';
+import type { CompileOptions } from '../compile/options.ts';
+import type { Config } from '../config/schema.ts';
+import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
+import type { LocalTrafficDetector, ServiceOptions } from '../service/options.ts';
+
+export function compileOptions(
+  config: Config,
+  nodeName: string,
+  state: ClusterState,
+  facts: NodeFacts,
+): CompileOptions {
+  const { podStart, established, hostEgress, hostEndpointAction, invalidDrop, interfacePrefixes } = config;
+  return {
+    nodeName,
+    ipFamilies: [...new Set(config.ipFamilies)],
+    podStart,
+    established,
+    hostEgress,
+    hostEndpointAction,
+    invalidDrop,
+    interfacePrefixes,
+    ...(config.serviceProxy ? { services: serviceOptions(config, nodeName, state, facts) } : {}),
+  };
+}
+
+function serviceOptions(config: Config, nodeName: string, state: ClusterState, facts: NodeFacts): ServiceOptions {
+  return {
+    nodeName,
+    detector: detectorOf(config, nodeName, state, facts),
+    masqueradeAll: config.masqueradeAll,
+    nodePortAddresses: config.nodePortAddresses,
+    localhostNodePorts: false,
+    nodeAddresses: facts.nodeAddresses,
+    conntrackLiberal: facts.conntrackLiberal,
+  };
+}
+
+/** A detector that knows nothing to look for is none: then only what is masqueraded anyway is. */
+function detectorOf(config: Config, nodeName: string, state: ClusterState, facts: NodeFacts): LocalTrafficDetector {
+  switch (config.localTrafficDetector) {
+    case 'clusterCidr':
+      return config.clusterCidrs.length === 0 ? { kind: 'none' } : { kind: 'clusterCidr', cidrs: config.clusterCidrs };
+    case 'nodeCidr': {
+      const cidrs = state.nodes.get(nodeName)?.podCidrs ?? [];
+      return cidrs.length === 0 ? { kind: 'none' } : { kind: 'nodeCidr', cidrs };
+    }
+    case 'interfacePrefix': {
+      const [prefix] = config.interfacePrefixes;
+      return prefix === undefined ? { kind: 'none' } : { kind: 'interfacePrefix', prefix };
+    }
+    case 'bridge': {
+      const bridged = [...facts.bindings.values()].find((binding) => binding.kind === 'bridged');
+      return bridged === undefined ? { kind: 'none' } : { kind: 'bridge', name: bridged.bridge };
+    }
+    default:
+      return { kind: 'none' };
+  }
+}
