@@ -51,10 +51,8 @@ export function encodeCompilerInput({ options, facts }: CompilerInput): object {
 
 /** Undefined where the other end speaks another format, or has nothing yet. */
 export function decodeCompilerInput(encoded: unknown): CompilerInput | undefined {
-  if (typeof encoded !== 'object' || encoded === null) return undefined;
-  if (!('format' in encoded && encoded.format === stateFormat)) return undefined;
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- our own encoding, its format was compared
-  const { options, facts } = encoded as CompilerInput;
+  if (!isCompilerInput(encoded)) return undefined;
+  const { options, facts } = encoded;
   return { options, facts: { ...facts, bindings: new Map(facts.bindings) } };
 }
 
@@ -81,4 +79,8 @@ function isEncodedState(value: unknown): value is EncodedState {
     'objects' in value &&
     Array.isArray(value.objects)
   );
+}
+
+function isCompilerInput(value: unknown): value is CompilerInput {
+  return typeof value === 'object' && value !== null && 'format' in value && value.format === stateFormat;
 }
