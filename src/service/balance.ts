@@ -21,7 +21,7 @@ export interface Balancing {
 }
 
 /** Up to this many endpoints are one list, as kube-proxy writes it. */
-const listLimit = 8;
+export const balanceListLimit = 8;
 const branchLimit = 16;
 const maxDepth = 2;
 /** Where the hash starts in `KUBE-SEP-<hash>`. */
@@ -46,7 +46,7 @@ interface Place {
 }
 
 function branch(at: Place, choices: readonly Choice[]): Balancing {
-  const isList = choices.length <= (at.place === '' ? listLimit : branchLimit) || at.place.length === maxDepth;
+  const isList = choices.length <= (at.place === '' ? balanceListLimit : branchLimit) || at.place.length === maxDepth;
   const groups = isList ? choices.map((choice) => [choice]) : group(choices, at.place.length);
   const chains: Chain[] = [];
   const rules: Rule[] = [];

@@ -1,21 +1,26 @@
 /** The chains of one service port: KUBE-SVC, -SVL, -EXT, -FW and -SEP (kube-proxy.md 1.6-1.9). */
+import type { Protocol } from '../cluster/objects.ts';
 import { type ChainName, chainName } from '../dataplane/names.ts';
 import type { Action, Chain, Match, Origin, Rule } from '../dataplane/rule.ts';
-import { joinHostPort } from '../lib/ip.ts';
-import { balance, type Choice } from './balance.ts';
+import { type IpAddress, joinHostPort } from '../lib/ip.ts';
+import { sameValue } from '../lib/same-value.ts';
+import { balance, type Balancing, balanceListLimit, type Choice } from './balance.ts';
 import { isFromLocalPod, isNotFromLocalPod } from './detector.ts';
 import { endpointChain, portChain, type PortChainKind, servicePortHash } from './names.ts';
+import { LazyChain } from './lazy-chain.ts';
 import type { ServiceOptions } from './options.ts';
-import type { PlannedEndpoint, PlannedPort } from './plan.ts';
-import { addressIs, cidrIs, frontendIs, jump, makeRule, protocolIs, sourceIsLocal } from './rules.ts';
+import type { PlannedPort } from './plan.ts';
+import { addressIs, cidrIs, frontendIs, jump, makeRule, protocolIs, type RuleText, sourceIsLocal } from './rules.ts';
 
 /** All in table nat. */
 export interface PortChains {
   readonly port: PlannedPort;
   readonly chains: readonly Chain[];
   /** `address:port` to its KUBE-SEP chain. */
-  readonly endpointChains: ReadonlyMap<string, Chain>;
+  readonly endpointChains: ReadonlyMap<string, EndpointChain>;
 }
+
+type EndpointChain = LazyChain<EndpointSource>;
 
 /** Jump here to have the packet masqueraded on its way out. */
 export const jumpToMarkMasquerade: Action = jump(chainName('KUBE-MARK-MASQ'));
@@ -23,11 +28,11 @@ export const jumpToMarkMasquerade: Action = jump(chainName('KUBE-MARK-MASQ'));
 /** `before` saves work: endpoint chains that stay the same are taken from it. */
 export function renderPort(
   port: PlannedPort,
-  serviceObject: string,
+  object: string,
   options: ServiceOptions,
   before?: PortChains,
 ): PortChains {
-  const scope = scopeOf(port, serviceObject, options);
+  const scope = { port, object, options, hash: servicePortHash(port.servicePortName, port.protocol) };
   const endpointChains = renderEndpoints(scope, before);
   const chains: Chain[] = [];
   if (port.clusterEndpoints.length > 0) chains.push(...balancingChains(scope, 'SVC', endpointChains));
@@ -60,60 +65,74 @@ export function originOf(port: PlannedPort, serviceObject: string, note: string)
   return { object: serviceObject, path: port.path, note };
 }
 
+/** What the chains of a port are made from, the endpoints aside. */
 interface Scope {
   readonly port: PlannedPort;
+  readonly object: string;
   readonly options: ServiceOptions;
   readonly hash: string;
-  readonly origin: (note: string) => Origin;
 }
 
-function scopeOf(port: PlannedPort, serviceObject: string, options: ServiceOptions): Scope {
-  return {
-    port,
-    options,
-    hash: servicePortHash(port.servicePortName, port.protocol),
-    origin: (note) => originOf(port, serviceObject, note),
-  };
+function noteOf({ port, object }: Scope, text: string): Origin {
+  return originOf(port, object, text);
+}
+
+interface BalancingSource {
+  readonly scope: Scope;
+  /** Packets to the ClusterIP come here. */
+  readonly isInternal: boolean;
+  readonly endpoints: readonly EndpointChain[];
 }
 
 function balancingChains(
   scope: Scope,
   kind: 'SVC' | 'SVL',
-  endpointChains: ReadonlyMap<string, Chain>,
+  endpointChains: ReadonlyMap<string, EndpointChain>,
 ): readonly Chain[] {
   const { port } = scope;
   const name = portChain(kind, scope.hash);
-  const isInternal = (port.internalPolicy === 'Local') === (kind === 'SVL');
-  const endpoints = kind === 'SVC' ? port.clusterEndpoints : port.localEndpoints;
-  const choices = endpoints.flatMap((endpoint): Choice[] => {
-    const key = joinHostPort(endpoint.address, endpoint.port);
-    const chain = endpointChains.get(key);
-    return chain === undefined ? [] : [{ chain: chain.name, comment: `${port.servicePortName} -> ${key}` }];
-  });
-  const text = { comment: `${port.servicePortName} endpoints`, origin: scope.origin('chooses an endpoint') };
-  const { rules, chains } = balance(name, choices, text);
-  const own = [...(isInternal ? masqueradeToClusterIp(scope) : []), ...affinityRules(scope, choices), ...rules];
-  return [{ name, style: 'kube', rules: own }, ...chains];
+  const planned = kind === 'SVC' ? port.clusterEndpoints : port.localEndpoints;
+  const endpoints = planned.flatMap(
+    ({ address, port: number }) => endpointChains.get(joinHostPort(address, number)) ?? [],
+  );
+  const source = { scope, endpoints, isInternal: (port.internalPolicy === 'Local') === (kind === 'SVL') };
+  if (endpoints.length <= balanceListLimit) {
+    return [new LazyChain(name, source, (again) => balancing(again, name).rules)];
+  }
+  const { rules, chains } = balancing(source, name);
+  return [{ name, style: 'kube', rules }, ...chains];
 }
 
-function masqueradeToClusterIp({ port, options, origin }: Scope): readonly Rule[] {
+function balancing({ scope, endpoints, isInternal }: BalancingSource, name: ChainName): Balancing {
+  const { servicePortName } = scope.port;
+  const choices = endpoints.map(({ name: chain, source }): Choice => {
+    return { chain, comment: `${servicePortName} -> ${joinHostPort(source.address, source.port)}` };
+  });
+  const text = { comment: `${servicePortName} endpoints`, origin: noteOf(scope, 'chooses an endpoint') };
+  const { rules, chains } = balance(name, choices, text);
+  return {
+    rules: [...(isInternal ? masqueradeToClusterIp(scope) : []), ...affinityRules(scope, choices), ...rules],
+    chains,
+  };
+}
+
+function masqueradeToClusterIp(scope: Scope): readonly Rule[] {
+  const { port, options } = scope;
   if (port.masqueradeInternal === 'nobody') return [];
   const frontend = frontendIs(port.protocol, port.clusterIp, port.port);
   const notLocal = isNotFromLocalPod(options.detector, port.family);
   const matches =
     port.masqueradeInternal === 'everybody' || notLocal === undefined ? frontend : [...frontend, notLocal];
-  const note = 'hides the client, so that the answer comes back through this node';
-  return [
-    makeRule({ comment: `${port.servicePortName} cluster IP`, origin: origin(note) }, matches, jumpToMarkMasquerade),
-  ];
+  const origin = noteOf(scope, 'hides the client, so that the answer comes back through this node');
+  return [makeRule({ comment: `${port.servicePortName} cluster IP`, origin }, matches, jumpToMarkMasquerade)];
 }
 
-function affinityRules({ port, origin }: Scope, choices: readonly Choice[]): readonly Rule[] {
-  const seconds = port.affinitySeconds;
+function affinityRules(scope: Scope, choices: readonly Choice[]): readonly Rule[] {
+  const seconds = scope.port.affinitySeconds;
   if (seconds === undefined) return [];
-  const remembered = origin('session affinity: the client was sent to this endpoint before');
+  const origin = noteOf(scope, 'session affinity: the client was sent to this endpoint before');
   return choices.map(({ chain, comment }) =>
-    makeRule({ comment, origin: remembered }, [{ kind: 'recent-check', list: chain, seconds }], jump(chain)),
+    makeRule({ comment, origin }, [{ kind: 'recent-check', list: chain, seconds }], jump(chain)),
   );
 }
 
@@ -122,16 +141,17 @@ function externalChain(scope: Scope): Chain {
   return { name: portChain('EXT', scope.hash), style: 'kube', rules };
 }
 
-function externalClusterRules({ port, hash, origin }: Scope): readonly Rule[] {
-  const comment = `masquerade traffic for ${port.servicePortName} external destinations`;
-  const note = 'hides the client: the endpoint may be on another node';
-  return [
-    makeRule({ comment, origin: origin(note) }, [], jumpToMarkMasquerade),
-    makeRule({ origin: origin('externalTrafficPolicy Cluster: all endpoints') }, [], jump(portChain('SVC', hash))),
-  ];
+function externalClusterRules(scope: Scope): readonly Rule[] {
+  const masquerade = {
+    comment: `masquerade traffic for ${scope.port.servicePortName} external destinations`,
+    origin: noteOf(scope, 'hides the client: the endpoint may be on another node'),
+  };
+  const all = { origin: noteOf(scope, 'externalTrafficPolicy Cluster: all endpoints') };
+  return [makeRule(masquerade, [], jumpToMarkMasquerade), makeRule(all, [], jump(portChain('SVC', scope.hash)))];
 }
 
-function externalLocalRules({ port, options, hash, origin }: Scope): readonly Rule[] {
+function externalLocalRules(scope: Scope): readonly Rule[] {
+  const { port, options, hash } = scope;
   const name = port.servicePortName;
   const all = jump(portChain('SVC', hash));
   const rules: Rule[] = [];
@@ -139,88 +159,93 @@ function externalLocalRules({ port, options, hash, origin }: Scope): readonly Ru
   if (localPod !== undefined) {
     const text = {
       comment: `pod traffic for ${name} external destinations`,
-      origin: origin('externalTrafficPolicy Local: a pod reaches all endpoints, as it would at the ClusterIP'),
+      origin: noteOf(scope, 'externalTrafficPolicy Local: a pod reaches all endpoints, as it would at the ClusterIP'),
     };
     rules.push(makeRule(text, [localPod], all));
   }
   const masquerade = {
     comment: `masquerade LOCAL traffic for ${name} external destinations`,
-    origin: origin('externalTrafficPolicy Local: the node itself is hidden behind the address it sends from'),
+    origin: noteOf(scope, 'externalTrafficPolicy Local: the node itself is hidden behind the address it sends from'),
   };
   const route = {
     comment: `route LOCAL traffic for ${name} external destinations`,
-    origin: origin('externalTrafficPolicy Local: the node itself reaches all endpoints'),
+    origin: noteOf(scope, 'externalTrafficPolicy Local: the node itself reaches all endpoints'),
   };
   rules.push(makeRule(masquerade, [sourceIsLocal], jumpToMarkMasquerade), makeRule(route, [sourceIsLocal], all));
   if (port.external === 'serve') {
-    const note = 'externalTrafficPolicy Local: the endpoints of this node, client address kept';
-    rules.push(makeRule({ origin: origin(note) }, [], jump(portChain('SVL', hash))));
+    const origin = noteOf(scope, 'externalTrafficPolicy Local: the endpoints of this node, client address kept');
+    rules.push(makeRule({ origin }, [], jump(portChain('SVL', hash))));
   }
   return rules;
 }
 
 /** What no rule lets through stays without DNAT and meets KUBE-PROXY-FIREWALL. */
-function firewallChain({ port, hash, origin }: Scope): Chain {
+function firewallChain(scope: Scope): Chain {
+  const { port, hash } = scope;
   const comment = `${port.servicePortName} loadbalancer IP`;
   const external = jump(portChain('EXT', hash));
-  const allowed = { comment, origin: origin('a client in loadBalancerSourceRanges') };
-  const looped = { comment, origin: origin('the node is in loadBalancerSourceRanges and sends with this source') };
+  const allowed = { comment, origin: noteOf(scope, 'a client in loadBalancerSourceRanges') };
+  const looped = {
+    comment,
+    origin: noteOf(scope, 'the node is in loadBalancerSourceRanges and sends with this source'),
+  };
   const rules = port.sourceRanges.map((cidr) => makeRule(allowed, [cidrIs('source', cidr)], external));
   if (port.nodeInSourceRanges) {
     rules.push(...port.loadBalancerIps.map((ip) => makeRule(looped, [addressIs('source', ip)], external)));
   }
   const other = {
     comment: `other traffic to ${port.servicePortName} will be dropped by KUBE-PROXY-FIREWALL`,
-    origin: origin('a client outside loadBalancerSourceRanges'),
+    origin: noteOf(scope, 'a client outside loadBalancerSourceRanges'),
   };
   rules.push(makeRule(other, [], { kind: 'none' }));
   return { name: portChain('FW', hash), style: 'kube', rules };
 }
 
+interface EndpointSource {
+  readonly text: EndpointText;
+  readonly address: IpAddress;
+  readonly port: number;
+}
+
+/** What the endpoints of a port share. */
+interface EndpointText {
+  readonly protocol: Protocol;
+  readonly hasAffinity: boolean;
+  readonly hairpin: RuleText;
+  readonly dnat: RuleText;
+}
+
 /** In order of `address:port`; an endpoint of both lists has one chain. */
-function renderEndpoints(scope: Scope, before: PortChains | undefined): ReadonlyMap<string, Chain> {
+function renderEndpoints(scope: Scope, before: PortChains | undefined): ReadonlyMap<string, EndpointChain> {
   const { port } = scope;
-  const known = before !== undefined && hasSameEndpointText(before.port, port) ? before.endpointChains : undefined;
+  const comment = port.servicePortName;
   const text: EndpointText = {
-    hairpin: { comment: port.servicePortName, origin: scope.origin('hides an endpoint that reaches itself') },
-    dnat: { comment: port.servicePortName, origin: scope.origin('an endpoint of the Service') },
+    protocol: port.protocol,
+    hasAffinity: port.affinitySeconds !== undefined,
+    hairpin: { comment, origin: noteOf(scope, 'hides an endpoint that reaches itself') },
+    dnat: { comment, origin: noteOf(scope, 'an endpoint of the Service') },
   };
-  const chains = new Map<string, Chain>();
+  const chains = new Map<string, EndpointChain>();
   for (const endpoint of port.endpoints) {
     if (!endpoint.inCluster.used && !endpoint.inLocal.used) continue;
     const key = joinHostPort(endpoint.address, endpoint.port);
-    chains.set(key, known?.get(key) ?? endpointChainOf(port, endpoint, text));
+    const known = before?.endpointChains.get(key);
+    const isKnown = known !== undefined && sameValue(known.source.text, text);
+    chains.set(key, isKnown ? known : endpointChainOf(text, endpoint.address, endpoint.port));
   }
   return chains;
 }
 
-interface EndpointText {
-  readonly hairpin: { readonly comment: string; readonly origin: Origin };
-  readonly dnat: { readonly comment: string; readonly origin: Origin };
+function endpointChainOf(text: EndpointText, address: IpAddress, port: number): EndpointChain {
+  const name = endpointChain(text.dnat.comment ?? '', text.protocol, joinHostPort(address, port));
+  return new LazyChain(name, { text, address, port }, endpointRules);
 }
 
-function endpointChainOf(port: PlannedPort, endpoint: PlannedEndpoint, text: EndpointText): Chain {
-  const { address } = endpoint;
-  const name = endpointChain(port.servicePortName, port.protocol, joinHostPort(address, endpoint.port));
-  const protocol = protocolIs(port.protocol);
-  const matches: readonly Match[] =
-    port.affinitySeconds === undefined ? [protocol] : [{ kind: 'recent-set', list: name }, protocol];
-  return {
-    name,
-    style: 'kube',
-    rules: [
-      makeRule(text.hairpin, [addressIs('source', address)], jumpToMarkMasquerade),
-      makeRule(text.dnat, matches, { kind: 'dnat', address, port: endpoint.port }),
-    ],
-  };
-}
-
-/** What an endpoint's chain is made from, besides the endpoint. */
-function hasSameEndpointText(one: PlannedPort, other: PlannedPort): boolean {
-  return (
-    one.servicePortName === other.servicePortName &&
-    one.protocol === other.protocol &&
-    one.path === other.path &&
-    (one.affinitySeconds === undefined) === (other.affinitySeconds === undefined)
-  );
+function endpointRules({ text, address, port }: EndpointSource, name: ChainName): readonly Rule[] {
+  const protocol = protocolIs(text.protocol);
+  const matches: readonly Match[] = text.hasAffinity ? [{ kind: 'recent-set', list: name }, protocol] : [protocol];
+  return [
+    makeRule(text.hairpin, [addressIs('source', address)], jumpToMarkMasquerade),
+    makeRule(text.dnat, matches, { kind: 'dnat', address, port }),
+  ];
 }

@@ -1,9 +1,8 @@
 /** The service half as an incremental stage: changes of objects in, changes of KUBE chains out. */
-import { isDeepStrictEqual } from 'node:util';
 import { describeObject } from '../cluster/objects.ts';
 import type { ClusterState, ObjectChange } from '../cluster/state.ts';
 import type { ChainChange } from '../dataplane/dataplane.ts';
-import type { Chain, Hook } from '../dataplane/rule.ts';
+import type { Hook } from '../dataplane/rule.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import { type PortChains, renderPort } from './chains.ts';
@@ -11,6 +10,7 @@ import { decideService } from './decide.ts';
 import { fixedChains } from './fixed.ts';
 import { frontendRules, type SectionEntry } from './frontends.ts';
 import { serviceHooks } from './hooks.ts';
+import { isSameChain } from './lazy-chain.ts';
 import type { ServiceOptions } from './options.ts';
 import type { PlannedPort, PlannedService, ServicePlan } from './plan.ts';
 import { serviceKey, SliceIndex } from './slice-index.ts';
@@ -132,7 +132,7 @@ export class ServiceStage {
     for (const chain of after.chains) {
       const old = gone.get(chain.name);
       gone.delete(chain.name);
-      if (!isSameChain(old, chain)) chains.push({ family, table: 'nat', name: chain.name, chain });
+      if (old === undefined || !isSameChain(old, chain)) chains.push({ family, table: 'nat', name: chain.name, chain });
     }
     for (const name of gone.keys()) chains.push({ family, table: 'nat', name });
   }
@@ -147,10 +147,6 @@ interface RenderedPort extends PortChains {
 }
 
 const zoneLabel = 'topology.kubernetes.io/zone';
-
-function isSameChain(one: Chain | undefined, other: Chain): boolean {
-  return one === other || isDeepStrictEqual(one, other);
-}
 
 /** One service port in one family. */
 function idOf(port: PlannedPort): string {

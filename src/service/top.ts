@@ -1,9 +1,9 @@
 /** The dispatch chains of one family, kept up to date entry by entry: KUBE-SERVICES, -NODEPORTS, -EXTERNAL-SERVICES, -PROXY-FIREWALL. */
-import { isDeepStrictEqual } from 'node:util';
 import type { ChainChange } from '../dataplane/dataplane.ts';
 import { type ChainName, chainName } from '../dataplane/names.ts';
 import type { Chain, Rule, TableName } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
+import { sameValue } from '../lib/same-value.ts';
 import { branches, type DispatchShape, renderBranch, rootRules, type RuleTree } from './dispatch.ts';
 import { insertEntry, removeEntry } from './dispatch-tree.ts';
 import { nodePortJumps, nodePortsChain } from './fixed.ts';
@@ -29,7 +29,7 @@ export class DispatchChains {
     const kept = new Map(before.map((entry) => [identityOf(entry), entry]));
     for (const entry of after) {
       const old = kept.get(identityOf(entry));
-      if (old !== undefined && isDeepStrictEqual(old.value, entry.value)) {
+      if (old !== undefined && sameValue(old.value, entry.value)) {
         kept.delete(identityOf(entry));
         continue;
       }
@@ -65,7 +65,7 @@ export class DispatchChains {
   #takeRoot(root: Root, changes: ChainChange[]): void {
     const rules = root.sections.flatMap((section) => rootRules(this.#trees.get(section.name), this.#shapeOf(section)));
     const chain: Chain = { name: root.name, style: 'kube', rules: [...rules, ...root.tail] };
-    if (isDeepStrictEqual(this.#takenRoots.get(root), chain)) return;
+    if (sameValue(this.#takenRoots.get(root), chain)) return;
     this.#takenRoots.set(root, chain);
     changes.push({ family: this.#family, table: root.table, name: root.name, chain });
   }
@@ -79,7 +79,7 @@ export class DispatchChains {
       const old = before.get(name);
       before.delete(name);
       const chain = old?.tree === tree ? old.chain : renderBranch(name, tree, shape);
-      const isSame = old !== undefined && (old.chain === chain || isDeepStrictEqual(old.chain, chain));
+      const isSame = old !== undefined && (old.chain === chain || sameValue(old.chain, chain));
       after.set(name, { tree, chain: isSame ? old.chain : chain });
       if (!isSame) changes.push({ family: this.#family, table, name, chain });
     }
