@@ -13,7 +13,7 @@ const kubeChains: ReadonlySet<string> = new Set([
   'KUBE-PROXY-CANARY',
 ]);
 /** Per service port and endpoint, and our own parts of the dispatch chains. */
-const kubePrefix = /^KUBE-(?:SVC|SEP|SVL|EXT|FW|SERVICES|NODEPORTS|EXTERNAL-SERVICES|PROXY-FIREWALL)-/;
+const kubePrefix = /^KUBE-(?:SVC|SEP|SVL|EXT|FW|SERVICES|NODEPORTS|EXTERNAL|PROXY-FW)-/;
 
 /** Chains of ours by their name; the KUBE chains only where Services are served here. */
 export function ownsChain(name: string, { services }: { readonly services: boolean }): boolean {
