@@ -9,39 +9,25 @@ import { ClusterModel, type CompiledNode } from './cluster-model.ts';
 
 export interface ModelSource {
   readonly state: ClusterState;
-  /** Of one node; every node is taken to be configured like it. */
-  readonly options: CompileOptions;
+  /** What each node's agent is configured with. */
+  readonly optionsOf: (nodeName: string, facts: NodeFacts) => CompileOptions;
   /** By node name; a node without facts is taken to route every pod through the veth that Calico would give it. */
   readonly facts?: ReadonlyMap<string, NodeFacts>;
 }
 
 /**
- * The model of a whole cluster. Where Services are somebody else's (`options.services` absent), they are traced through
- * the chains that kube-proxy would have: the same names, and the same endpoints.
+ * The model of a whole cluster. Where Services are somebody else's (no `services` in the options), they are traced
+ * through the chains that kube-proxy would have: the same names, the same endpoints.
  */
-export function modelOf({ state, options, facts }: ModelSource): ClusterModel {
+export function modelOf({ state, optionsOf, facts }: ModelSource): ClusterModel {
   const compileNode = (name: string): CompiledNode => {
     const own = facts?.get(name) ?? syntheticFacts(state, name);
-    const services = servicesOf(state, name, own, options.services);
-    const { dataplane, policyPlan } = compileAll(state, { ...options, nodeName: name, services }, own);
+    const options = optionsOf(name, own);
+    const services = options.services ?? kubeProxyDefaults(state, name, own);
+    const { dataplane, policyPlan } = compileAll(state, { ...options, services }, own);
     return { dataplane, policyPlan, facts: own };
   };
   return new ClusterModel({ state, compileNode });
-}
-
-/** One node's options, from those of another. */
-function servicesOf(
-  state: ClusterState,
-  nodeName: string,
-  facts: NodeFacts,
-  configured: ServiceOptions | undefined,
-): ServiceOptions {
-  const { nodeAddresses } = facts;
-  if (configured === undefined) return kubeProxyDefaults(state, nodeName, facts);
-  if (configured.nodeName === nodeName) return configured;
-  const cidrs = state.nodes.get(nodeName)?.podCidrs ?? [];
-  const detector = configured.detector.kind === 'nodeCidr' ? { ...configured.detector, cidrs } : configured.detector;
-  return { ...configured, nodeName, detector, nodeAddresses };
 }
 
 function kubeProxyDefaults(state: ClusterState, nodeName: string, facts: NodeFacts): ServiceOptions {

@@ -59,7 +59,7 @@ export function explanationOf(model: ClusterModel, investigation: Investigation)
 export function explainedStep(node: string, step: TraceStep): ExplainedStep {
   const { hook, table, chain } = step;
   const place = { node, hook, table, chain };
-  if (step.kind === 'end') return { ...place, action: 'end of chain', reason: reasonText(step) };
+  if (step.kind === 'end') return { ...place, action: 'end of chain', reason: reasonText(step), ...commonObject(step) };
   const hash = stepHash(step);
   return {
     ...place,
@@ -86,6 +86,13 @@ function explainedBranch(model: ClusterModel, branch: InvestigatedBranch): Expla
     verdict: branch.verdict,
     steps: isSaid ? steps : [...steps, end],
   };
+}
+
+/** Whose chain it is, where all its rules are one object's. */
+function commonObject({ rules }: TraceStep): Partial<ExplainedStep> {
+  const object = rules[0]?.origin.object;
+  if (object === undefined || rules.some(({ origin }) => origin.object !== object)) return {};
+  return { object };
 }
 
 function sourceOf({ object, path, file, line }: RuleOrigin): Partial<ExplainedStep> {

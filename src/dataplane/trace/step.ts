@@ -11,8 +11,6 @@ interface StepPlace {
   readonly chain: string;
   /** The rules of the chain; in a chain of the kernel's, those of ours at the same end. */
   readonly rules: readonly Rule[];
-  /** At the end of a chain of the kernel's: hashed under another name (felix.md 1.5). */
-  readonly isAppended?: true;
   /** The packet as it came. */
   readonly before: Packet;
 }
@@ -46,6 +44,5 @@ export interface Trace {
 /** The `cali:` id of a step's rule; KUBE rules have none. Costs a hash for each rule above it. */
 export function stepHash(step: TraceStep): string | undefined {
   if (step.kind !== 'rule' || step.style !== 'cali') return undefined;
-  const name = step.isAppended === true ? `${step.chain}*appends*` : step.chain;
-  return ruleHashes(name, step.hashed).at(step.hashed.indexOf(step.rule));
+  return ruleHashes(step.chain, step.hashed).at(step.hashed.indexOf(step.rule));
 }

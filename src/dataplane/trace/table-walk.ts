@@ -26,7 +26,6 @@ interface ListOfRules {
   /** Of each rule. */
   readonly styles: readonly ChainStyle[];
   readonly hashed: readonly Rule[];
-  readonly isAppended?: true;
 }
 
 /** `end`: no rule decided; `return`: a rule said RETURN, or a chain that was gone to ended. */
@@ -54,11 +53,14 @@ export class TableWalker {
 
   /** The table's verdict; undefined where nothing decided, which is the policy ACCEPT. */
   walk(place: WalkPlace, flight: Flight): Verdict | undefined {
-    for (const list of this.#builtin(place)) {
+    const lists = this.#builtin(place);
+    for (const list of lists) {
       const result = this.#walkList(list, place, flight, 0);
       if (result === 'return') return undefined;
       if (result !== 'end') return result;
     }
+    const last = lists.at(-1);
+    if (last !== undefined) place.path?.push({ ...stepPlace(last, place), kind: 'end', before: flight.snapshot() });
     return undefined;
   }
 
@@ -72,7 +74,7 @@ export class TableWalker {
       const result = this.#follow(compiled.rule.action, place, flight, depth);
       if (result !== 'end') return result;
     }
-    place.path?.push({ ...stepPlace(list, place), kind: 'end', before: flight.snapshot() });
+    if (depth > 0) place.path?.push({ ...stepPlace(list, place), kind: 'end', before: flight.snapshot() });
     return 'end';
   }
 
@@ -120,14 +122,9 @@ export class TableWalker {
     const own = hooks.filter((hook) => hook.position === position);
     if (own.length === 0) return [];
     const rules = own.map(({ rule }) => rule);
-    const made: ListOfRules = {
-      name,
-      rules,
-      list: new RuleList(rules, this.#context),
-      styles: own.map(({ style }) => style),
-      hashed: own.filter(({ style }) => style === 'cali').map(({ rule }) => rule),
-    };
-    return [position === 'last' ? { ...made, isAppended: true } : made];
+    const styles = own.map(({ style }) => style);
+    const hashed = own.filter(({ style }) => style === 'cali').map(({ rule }) => rule);
+    return [{ name, rules, list: new RuleList(rules, this.#context), styles, hashed }];
   }
 
   #chain(table: TableName, name: ChainName): ListOfRules {
@@ -191,7 +188,6 @@ function ruleStep(
   return { ...stepPlace(list, place), kind: 'rule', index, rule, style, hashed: list.hashed, ...packets };
 }
 
-function stepPlace(list: ListOfRules, { hook, table }: WalkPlace) {
-  const { name, rules, isAppended } = list;
-  return { hook, table, chain: name, rules, ...(isAppended === true ? { isAppended } : {}) };
+function stepPlace({ name, rules }: ListOfRules, { hook, table }: WalkPlace) {
+  return { hook, table, chain: name, rules };
 }
