@@ -3,6 +3,9 @@ import type { LabelSelector, Labels } from './objects.ts';
 import type { Restriction } from './selector.ts';
 import { labelOf, restrictionsOf } from './selector.ts';
 
+/** So few candidates are looked at one by one: not worth the index of another key. */
+const fewObjects = 256;
+
 export interface Labelled {
   readonly labels: Labels;
 }
@@ -39,11 +42,12 @@ export class LabelIndex<T extends Labelled> {
 
   /** A superset of what `selector` matches, as small as one required label makes it; undefined where it requires none. */
   candidates(selector: LabelSelector): Candidates<T> | undefined {
-    let best: Candidates<T> | undefined;
-    for (const restriction of restrictionsOf(selector)) {
-      if (restriction.kind === 'key' && best !== undefined) break;
-      const found = this.#lookUp(restriction);
-      if (best === undefined || found.size < best.size) best = found;
+    const restrictions = restrictionsOf(selector);
+    const isIndexed = ({ key }: Restriction): boolean => this.#keys.has(key);
+    let best = smallest(restrictions.filter(isIndexed).map((restriction) => this.#lookUp(restriction)));
+    for (const restriction of restrictions) {
+      if (best !== undefined && best.size <= fewObjects) break;
+      if (!isIndexed(restriction)) best = smallest([this.#lookUp(restriction), ...(best === undefined ? [] : [best])]);
     }
     return best;
   }
@@ -66,6 +70,13 @@ export class LabelIndex<T extends Labelled> {
     this.#keys.set(key, values);
     return values;
   }
+}
+
+function smallest<T>(found: readonly Candidates<T>[]): Candidates<T> | undefined {
+  return found.reduce<Candidates<T> | undefined>(
+    (best, next) => (best === undefined || next.size < best.size ? next : best),
+    undefined,
+  );
 }
 
 function insert<T>(values: Map<string, Set<T>>, value: string | undefined, object: T): void {

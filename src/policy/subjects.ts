@@ -48,8 +48,12 @@ export class Subjects {
   setPolicy(key: string, policy: NetworkPolicy | undefined): void {
     const subjects = this.#subjectsOf(key);
     const before = subjects.policies.get(key);
-    if (before !== undefined) this.#unsubscribe(key, before, subjects);
-    if (policy !== undefined) this.#subscribe(key, policy, subjects);
+    const after = policy === undefined ? undefined : subscriptionOf(policy);
+    if (before !== undefined) unfile(key, before, subjects);
+    if (after !== undefined) file(key, after, subjects);
+    for (const [podKey, local] of subjects.pods) {
+      if (replaceIn(local, before, after)) this.#touchedPods.add(podKey);
+    }
     this.#touchedPolicies.add(key);
     this.#drop(key, subjects);
   }
@@ -83,26 +87,6 @@ export class Subjects {
     return touched;
   }
 
-  #subscribe(key: string, policy: NetworkPolicy, subjects: NamespaceSubjects): void {
-    const subscription: Subscription = { id: policyId(policy.namespace, policy.name), policy, endpoints: 0 };
-    subjects.policies.set(key, subscription);
-    subjects.selectors.add(policy.podSelector, subscription);
-    for (const [podKey, { pod, selectedBy }] of subjects.pods) {
-      if (!matchesSelector(policy.podSelector, pod.labels)) continue;
-      selectedBy.add(subscription);
-      subscription.endpoints += 1;
-      this.#touchedPods.add(podKey);
-    }
-  }
-
-  #unsubscribe(key: string, subscription: Subscription, subjects: NamespaceSubjects): void {
-    subjects.policies.delete(key);
-    subjects.selectors.delete(subscription);
-    for (const [podKey, { selectedBy }] of subjects.pods) {
-      if (selectedBy.delete(subscription)) this.#touchedPods.add(podKey);
-    }
-  }
-
   #count(subscription: Subscription, by: 1 | -1): void {
     subscription.endpoints += by;
     const { namespace, name } = subscription.policy;
@@ -121,6 +105,34 @@ export class Subjects {
   #drop(key: string, subjects: NamespaceSubjects): void {
     if (subjects.policies.size === 0 && subjects.pods.size === 0) this.#namespaces.delete(namespaceOf(key));
   }
+}
+
+function subscriptionOf(policy: NetworkPolicy): Subscription {
+  return { id: policyId(policy.namespace, policy.name), policy, endpoints: 0 };
+}
+
+function file(key: string, subscription: Subscription, subjects: NamespaceSubjects): void {
+  subjects.policies.set(key, subscription);
+  subjects.selectors.add(subscription.policy.podSelector, subscription);
+}
+
+function unfile(key: string, subscription: Subscription, subjects: NamespaceSubjects): void {
+  subjects.policies.delete(key);
+  subjects.selectors.delete(subscription);
+}
+
+/** Tells whether the pod's lists of policies differ now: a policy that only got other rules is in the same places. */
+function replaceIn(local: LocalPod, before: Subscription | undefined, after: Subscription | undefined): boolean {
+  const left = before !== undefined && local.selectedBy.delete(before) ? before : undefined;
+  const joined = after !== undefined && matchesSelector(after.policy.podSelector, local.pod.labels) ? after : undefined;
+  if (joined !== undefined) {
+    local.selectedBy.add(joined);
+    joined.endpoints += 1;
+  }
+  return (
+    left?.policy.isolatesIngress !== joined?.policy.isolatesIngress ||
+    left?.policy.isolatesEgress !== joined?.policy.isolatesEgress
+  );
 }
 
 function namespaceOf(key: string): string {

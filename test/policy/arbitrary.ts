@@ -111,6 +111,18 @@ export const someChange: fc.Arbitrary<ClusterChange> = fc.oneof(
   { weight: 3, arbitrary: someDeletion },
 );
 
+/** So many pods that indexes are worth their while: labels and addresses in every combination, some ports. */
+export const crowd: readonly ClusterChange[] = Array.from({ length: 240 }, (_, index) => {
+  const digits = (index % 27).toString(3).padStart(3, '0');
+  const own = ['a', 'b', 'c']
+    .map((label, place) => [label, digits.charAt(place)] as const)
+    .filter(([, text]) => text !== '0');
+  const ports = [{ name: 'http', port: index % 2 === 0 ? 80 : 8080, protocol: 'TCP' as const }];
+  const name = `${['x', 'y', 'x', 'z', 'x', 'w'][index % 6]}/crowd-${index}`;
+  const shape = { labels: Object.fromEntries(own), ips: [`10.0.1.${index % 90}`], node: 'node-b', ports };
+  return { type: 'set', object: pod(name, shape) };
+});
+
 /** Batches of changes, one after the other. */
 export const someHistory: fc.Arbitrary<readonly (readonly ClusterChange[])[]> = fc.array(
   fc.array(someChange, { minLength: 1, maxLength: 6 }),

@@ -77,6 +77,13 @@ describe('a change', () => {
     expect(setChanges(cluster.delete('Namespace', 'b'))).toEqual(['+ -10.0.2.1']);
   });
 
+  test('of the last pod of a namespace leaves the namespace its labels', () => {
+    const other = pod('b/x', { ips: ['10.0.2.1'], node: 'node-b' });
+    const cluster = new Cluster(db, namespace('b', { team: 'x' }), other, allowTeam);
+    expect(setChanges(cluster.delete('Pod', 'b/x'))).toEqual(['+ -10.0.2.1']);
+    expect(setChanges(cluster.set(other))).toEqual(['+10.0.2.1 -']);
+  });
+
   test('of a namespace in the batch that brings its first pod', () => {
     const cluster = new Cluster(db, allowTeam);
     const delta = cluster.set(pod('b/x', { ips: ['10.0.2.1'], node: 'node-b' }), namespace('b', { team: 'x' }));
@@ -108,6 +115,16 @@ describe('a change', () => {
     const back = cluster.set(allowWeb);
     expect(back.endpoints.get('a/db')?.ingress).toEqual(['a/knp.default.p']);
     expect(setChanges(back)).toEqual(['create 10.0.1.1']);
+  });
+
+  test('of the directions that a policy isolates moves it between an endpoint’s lists', () => {
+    const cluster = new Cluster(db, policy('a/p', { isolatesEgress: false }));
+    const lists = (delta: PolicyPlanDelta) => {
+      const endpoint = delta.endpoints.get('a/db');
+      return [endpoint?.ingress.length, endpoint?.egress.length];
+    };
+    expect(lists(cluster.set(policy('a/p', { isolatesEgress: true })))).toEqual([1, 1]);
+    expect(lists(cluster.set(policy('a/p', { isolatesIngress: false, isolatesEgress: true })))).toEqual([0, 1]);
   });
 
   test('of a local pod’s label takes it out of the policy', () => {

@@ -7,7 +7,7 @@ import type { IpSetName } from '../../src/dataplane/names.ts';
 import type { ActivePolicy, PolicyPlan, PolicyPlanDelta, WorkloadEndpoint } from '../../src/policy/plan.ts';
 import { planDirection } from '../../src/policy/planned-rules.ts';
 import type { SetSpec } from '../../src/policy/set-spec.ts';
-import { someHistory } from './arbitrary.ts';
+import { crowd, someHistory } from './arbitrary.ts';
 import { Cluster, snapshot } from './objects.ts';
 
 const runs = { numRuns: 400 };
@@ -73,6 +73,17 @@ test('endpoints, policies and members are what looking at every pod and policy f
       expect([...plan.endpoints.keys()].sort()).toEqual([...expectedEndpoints(store).keys()].sort());
     }),
     runs,
+  );
+});
+
+test('the same among many pods', () => {
+  fc.assert(
+    fc.property(someHistory, (history) => {
+      const { store, plan } = after([crowd, ...history]);
+      expect(membersOf(plan)).toEqual(expectedMembers(store));
+      expect(snapshot(plan)).toEqual(snapshot(new Cluster(...objectsOf(store)).plan));
+    }),
+    { numRuns: 150 },
   );
 });
 
