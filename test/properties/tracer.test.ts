@@ -178,7 +178,7 @@ test('tracer equals evaluator on random policies and packets', { timeout: 120_00
   fc.assert(
     fc.property(cluster, (shape) => {
       const store = storeOf(shape);
-      const model = modelOf({ state: store, options });
+      const model = modelOf({ state: store, optionsOf: (nodeName) => ({ ...options, nodeName }) });
       expect(disagreements(store, model)).toEqual([]);
       denied += [...connections(store)].filter((connection) => judged(store, connection) === 'denied').length;
     }),
