@@ -1,0 +1,145 @@
+/** Services: ClusterIPs, node ports and health check ports. */
+import type { Service, ServicePort } from '../cluster/objects.ts';
+import type { IpAddress, IpFamily } from '../lib/ip.ts';
+import { familyOf, formatCidr } from '../lib/ip.ts';
+import { firstFree, hostsOf, numbersBetween } from './allocate.ts';
+import type { ClusterDefaults } from './defaults.ts';
+import { FamilyValues } from './family-values.ts';
+import type { FillReport } from './fill-report.ts';
+import { describePlaced } from './fill-report.ts';
+import { MadeObjects, Memory } from './memory.ts';
+import type { ParsedService } from './parsed.ts';
+
+/** The API server's default range. */
+const nodePorts = numbersBetween(30_000, 32_767);
+
+/** A Service, and the families that its endpoints are wanted of. */
+export interface FilledService {
+  readonly service: Service;
+  readonly families: readonly IpFamily[];
+}
+
+export class ServiceFiller {
+  readonly #defaults: ClusterDefaults;
+  readonly #clusterIps = new FamilyValues<IpAddress>(familyOf);
+  readonly #nodePorts = new Memory<number>();
+  readonly #services = new MadeObjects<Service>();
+
+  constructor(defaults: ClusterDefaults) {
+    this.#defaults = defaults;
+  }
+
+  /** `parsed` is sorted. */
+  fill(parsed: readonly ParsedService[], report: FillReport): readonly FilledService[] {
+    const takenIps = this.#takenIps(parsed, report);
+    const takenPorts = this.#takenPorts(parsed);
+    const filled = parsed.map((service) => {
+      const families = this.#familiesOf(service, report);
+      const clusterIps = this.#clusterIps.fill(serviceKey(service), service.clusterIps, families, (family) =>
+        this.#giveClusterIp(service, family, takenIps, report),
+      );
+      const numbers = portOwners(service).map((owner) => this.#portOf(service, owner, takenPorts, report));
+      const make = () => filledService(service, clusterIps, numbers);
+      return { service: this.#services.of(serviceKey(service), [service, ...clusterIps, ...numbers], make), families };
+    });
+    for (const memory of [this.#clusterIps, this.#nodePorts, this.#services]) memory.endRound();
+    return filled;
+  }
+
+  /** As the API server decides: what is stated, else the primary family, or all with a dual-stack policy. */
+  #familiesOf(service: ParsedService, report?: FillReport): readonly IpFamily[] {
+    const { type, clusterIps, ipFamilies, ipFamilyPolicy } = service;
+    const { ipFamilies: enabled } = this.#defaults;
+    if (type === 'ExternalName') return [];
+    const stated = ipFamilies.length > 0 ? ipFamilies : clusterIps.values.map(familyOf);
+    if (ipFamilyPolicy === undefined || ipFamilyPolicy === 'SingleStack') {
+      return stated.length > 0 ? stated : enabled.slice(0, 1);
+    }
+    const isShort = ipFamilyPolicy === 'RequireDualStack' && enabled.length < 2;
+    if (isShort) report?.add('error', service, `RequireDualStack, but only ${enabled.join()} is enabled`);
+    return [...new Set([...stated, ...enabled])];
+  }
+
+  #takenIps(parsed: readonly ParsedService[], report: FillReport): Set<IpAddress> {
+    const owners = new Map<IpAddress, ParsedService>();
+    for (const service of parsed) {
+      for (const ip of service.clusterIps.values) {
+        const other = owners.get(ip);
+        if (other !== undefined)
+          report.add('warning', service, `${ip} is also the ClusterIP of ${describePlaced(other)}`);
+        owners.set(ip, service);
+      }
+    }
+    const taken = new Set(owners.keys());
+    for (const service of parsed) {
+      const families = this.#familiesOf(service);
+      for (const ip of this.#clusterIps.remember(serviceKey(service), service.clusterIps, families)) taken.add(ip);
+    }
+    return taken;
+  }
+
+  #giveClusterIp(
+    service: ParsedService,
+    family: IpFamily,
+    taken: Set<IpAddress>,
+    report: FillReport,
+  ): IpAddress | undefined {
+    const range = this.#defaults.serviceCidr[family];
+    const ip = firstFree(serviceKey(service), hostsOf(range), (one) => taken.has(one));
+    if (ip === undefined) report.exhausted(service, 'ClusterIP', formatCidr(range));
+    else taken.add(ip);
+    return ip;
+  }
+
+  #takenPorts(parsed: readonly ParsedService[]): Set<number> {
+    const owners = parsed.flatMap(portOwners);
+    const taken = new Set(owners.map((owner) => owner.stated).filter((port) => port !== 0));
+    for (const { key, stated, isWanted } of owners) {
+      const known = this.#nodePorts.recall(key);
+      if (stated === 0 && isWanted && known !== undefined) taken.add(this.#nodePorts.keep(key, known));
+    }
+    return taken;
+  }
+
+  #portOf(service: ParsedService, owner: PortOwner, taken: Set<number>, report: FillReport): number {
+    if (owner.stated !== 0 || !owner.isWanted) return owner.stated;
+    const port = this.#nodePorts.kept(owner.key) ?? firstFree(owner.key, nodePorts, (one) => taken.has(one));
+    if (port === undefined) {
+      report.exhausted(service, 'node port', '30000-32767');
+      return 0;
+    }
+    taken.add(port);
+    return this.#nodePorts.keep(owner.key, port);
+  }
+}
+
+/** Something that has a port on every node: the ports of a Service in order, then its health check. */
+interface PortOwner {
+  readonly key: string;
+  /** 0: not stated. */
+  readonly stated: number;
+  readonly isWanted: boolean;
+}
+
+function portOwners(service: ParsedService): readonly PortOwner[] {
+  const { type, allocateNodePorts, externalTrafficPolicy, ports, healthCheckNodePort } = service;
+  const key = serviceKey(service);
+  const isWanted = type === 'NodePort' || (type === 'LoadBalancer' && allocateNodePorts);
+  const owners = ports.map(({ name, port, protocol, nodePort }) => ({
+    key: `${key} ${name} ${port}/${protocol}`,
+    stated: nodePort,
+    isWanted,
+  }));
+  const hasHealthCheck = type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
+  return [...owners, { key: `${key} health`, stated: healthCheckNodePort, isWanted: hasHealthCheck }];
+}
+
+function filledService(parsed: ParsedService, clusterIps: readonly IpAddress[], numbers: readonly number[]): Service {
+  const { ipFamilies: _families, ipFamilyPolicy: _policy, allocateNodePorts: _allocate, ...service } = parsed;
+  const ports: readonly ServicePort[] = parsed.ports.map((port, index) => ({ ...port, nodePort: numbers[index] ?? 0 }));
+  return { ...service, clusterIps, ports, healthCheckNodePort: numbers[parsed.ports.length] ?? 0 };
+}
+
+function serviceKey(service: ParsedService): string {
+  return `${service.namespace}/${service.name}`;
+}

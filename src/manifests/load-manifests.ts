@@ -1,0 +1,29 @@
+/** A directory of manifests as a cluster, once. */
+import { lintCluster } from '../cluster/lint.ts';
+import { ClusterStore } from '../cluster/state.ts';
+import type { Diagnostic } from '../lib/diagnostic.ts';
+import type { ClusterDefaults } from './defaults.ts';
+import { ClusterFiller } from './fill.ts';
+import { ManifestFiles } from './manifest-files.ts';
+import { mergeFiles } from './merge.ts';
+
+export interface LoadedManifests {
+  readonly state: ClusterStore;
+  /** Everything that is wrong or doubtful: files first, then what was filled in, then lint. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** `directory` may also be one file. Fails with ManifestError where it cannot be read at all. */
+export async function loadManifests(directory: string, defaults: ClusterDefaults): Promise<LoadedManifests> {
+  const files = await ManifestFiles.open(directory);
+  await files.refreshAll(await files.list(), 0);
+  const merged = mergeFiles(files.parsed);
+  const filled = new ClusterFiller(defaults).fill(merged.objects);
+  const state = new ClusterStore();
+  state.apply(filled.objects.map((object) => ({ type: 'set', object })));
+  const lint = lintCluster(state, {
+    podCidrs: defaults.ipFamilies.map((family) => defaults.podCidr[family]),
+    serviceCidrs: defaults.ipFamilies.map((family) => defaults.serviceCidr[family]),
+  });
+  return { state, diagnostics: [...merged.diagnostics, ...filled.diagnostics, ...lint] };
+}

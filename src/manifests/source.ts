@@ -1,0 +1,154 @@
+/** A directory of manifests as a cluster that is followed. */
+import { relative, resolve, sep } from 'node:path';
+import type { FSWatcher } from 'chokidar';
+import { watch as watchFiles } from 'chokidar';
+import type { ClusterSource, SourceBatch } from '../cluster/state.ts';
+import type { Diagnostic } from '../lib/diagnostic.ts';
+import { ClusterDiff } from './cluster-diff.ts';
+import type { ClusterDefaults } from './defaults.ts';
+import { DuePaths } from './due-paths.ts';
+import { ClusterFiller } from './fill.ts';
+import { ManifestError } from './manifest-error.ts';
+import { ManifestFiles } from './manifest-files.ts';
+import { mergeFiles } from './merge.ts';
+
+/** Files that are renamed into place together should be one change. */
+const collectMs = 2;
+const rootRetryMs = 500;
+/** Stands for the directory itself among the paths. */
+const everything = '';
+
+export class ManifestSource implements ClusterSource {
+  readonly #directory: string;
+  readonly #filler: ClusterFiller;
+
+  /** `directory` may also be one file. */
+  constructor(directory: string, defaults: ClusterDefaults) {
+    this.#directory = directory;
+    this.#filler = new ClusterFiller(defaults);
+  }
+
+  /** Each call delivers the whole cluster first. Throws ManifestError where it cannot be read or watched at all. */
+  async *watch(signal: AbortSignal): AsyncGenerator<SourceBatch, void, void> {
+    const files = await ManifestFiles.open(this.#directory);
+    const due = new DuePaths();
+    const follower = new Follower(files, due);
+    const batches = new Batches(this.#filler);
+    try {
+      await refreshAll(files, await files.list(), due);
+      const first = batches.next(files, []);
+      yield { changes: first?.changes ?? [], synced: true, diagnostics: first?.diagnostics ?? [] };
+      while (!signal.aborted) {
+        const batch = batches.next(files, await follower.nextChange(signal));
+        if (batch !== undefined && !signal.aborted) yield batch;
+      }
+    } finally {
+      await follower.close();
+    }
+  }
+}
+
+/** Waits for file events and reads what they name. */
+class Follower {
+  readonly #files: ManifestFiles;
+  readonly #due: DuePaths;
+  #watcher: FSWatcher | undefined;
+  #failure: unknown;
+
+  constructor(files: ManifestFiles, due: DuePaths) {
+    this.#files = files;
+    this.#due = due;
+    this.#open();
+  }
+
+  /** Yields what is wrong with the directory as a whole. */
+  async nextChange(signal: AbortSignal): Promise<readonly Diagnostic[]> {
+    const paths = await this.#due.take(signal);
+    if (this.#failure !== undefined) throw this.#watchError();
+    if (!(await this.#files.isRootThere())) return this.#rootGone();
+    if (paths.includes(everything)) {
+      if (this.#watcher === undefined) this.#open();
+      await refreshAll(this.#files, await this.#files.list(), this.#due);
+    } else {
+      await refreshAll(this.#files, paths, this.#due);
+    }
+    return [];
+  }
+
+  async close(): Promise<void> {
+    await this.#watcher?.close();
+  }
+
+  #open(): void {
+    const root = resolve(this.#files.root);
+    const pathOf = (path: string) => relative(root, resolve(path)).split(sep).join('/');
+    const watcher = watchFiles(root, {
+      ignoreInitial: true,
+      atomic: false,
+      ...(this.#files.isOneFile ? { depth: 0 } : {}),
+      ignored: (path, stats) => this.#isIgnored(pathOf(path), stats?.isFile() === true),
+    });
+    watcher.on('all', (_event, path) => {
+      const changed = pathOf(path);
+      this.#due.mark(this.#files.isManifest(changed) ? changed : everything, performance.now() + collectMs);
+    });
+    // What happened before the watch was complete is found by looking at every file once more.
+    watcher.on('ready', () => this.#due.mark(everything, performance.now()));
+    watcher.on('error', (error) => {
+      this.#failure = error;
+      this.#due.mark(everything, performance.now());
+    });
+    this.#watcher = watcher;
+  }
+
+  #isIgnored(path: string, isFile: boolean): boolean {
+    if (path === '') return false;
+    if (path.split('/').some((part) => part.startsWith('.'))) return true;
+    return isFile && !this.#files.isManifest(path);
+  }
+
+  /** Deleting the whole directory is more often a mistake or a mount that went than a wish to open everything. */
+  async #rootGone(): Promise<readonly Diagnostic[]> {
+    await this.#watcher?.close();
+    this.#watcher = undefined;
+    this.#due.mark(everything, performance.now() + rootRetryMs);
+    const message = `manifests ${this.#files.root}: the directory is gone, what it held last stays in force`;
+    return [{ severity: 'error', object: '', message }];
+  }
+
+  #watchError(): ManifestError {
+    const { root } = this.#files;
+    const reason = this.#failure instanceof Error ? this.#failure.message : 'unknown reason';
+    return new ManifestError(root, `cannot be watched: ${reason}`, { cause: this.#failure });
+  }
+}
+
+/** Reads files that changed; those that are not settled are marked to be looked at again. */
+async function refreshAll(files: ManifestFiles, paths: readonly string[], due: DuePaths): Promise<void> {
+  const again = await files.refreshAll(paths, performance.now());
+  for (const [path, dueAt] of again) due.mark(path, dueAt);
+}
+
+/** Makes batches of what the files say now. */
+class Batches {
+  readonly #filler: ClusterFiller;
+  readonly #diff = new ClusterDiff();
+  #diagnostics = '';
+
+  constructor(filler: ClusterFiller) {
+    this.#filler = filler;
+  }
+
+  /** Undefined where nothing is new. */
+  next(files: ManifestFiles, problems: readonly Diagnostic[]): SourceBatch | undefined {
+    const merged = mergeFiles(files.parsed);
+    const filled = this.#filler.fill(merged.objects);
+    const changes = this.#diff.changesTo(filled.objects);
+    const diagnostics = [...problems, ...merged.diagnostics, ...filled.diagnostics];
+    const text = JSON.stringify(diagnostics);
+    const hasNews = text !== this.#diagnostics;
+    this.#diagnostics = text;
+    if (changes.length === 0 && !hasNews) return undefined;
+    return { changes, synced: true, ...(hasNews ? { diagnostics } : {}) };
+  }
+}
