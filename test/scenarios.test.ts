@@ -1,0 +1,45 @@
+/** Every scenario's text is what it was, and every flow's verdict is the evaluator's and the tracer's. Real packets: test/kernel/scenarios.test.ts. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { ClusterModel } from '../src/explain/cluster-model.ts';
+import { modelOf } from '../src/explain/compile-node.ts';
+import { investigate } from '../src/explain/investigate.ts';
+import { parseQuestion, type Question } from '../src/explain/question.ts';
+import { judgeQuestion } from './evaluator/judge-question.ts';
+import { goldenTexts, loadScenario, scenarioNames, scenarioOptions, scenariosFolder } from './scenario.ts';
+
+test('there are scenarios and flows enough to mean something', async () => {
+  const flows = (await Promise.all(scenarioNames.map(loadScenario))).flatMap((scenario) => scenario.flows);
+  expect(scenarioNames.length).toBeGreaterThanOrEqual(40);
+  expect(flows.length).toBeGreaterThanOrEqual(400);
+  expect(flows.filter((flow) => flow.expect === 'denied').length).toBeGreaterThanOrEqual(100);
+});
+
+describe.each(scenarioNames)('%s', async (name) => {
+  const { state, flows, diagnostics } = await loadScenario(name);
+  const model = modelOf({ state, optionsOf: (nodeName) => ({ ...scenarioOptions, nodeName }) });
+
+  test('renders its golden text', () => {
+    for (const [file, text] of Object.entries(goldenTexts(state))) {
+      expect(text, file).toBe(readFileSync(join(scenariosFolder, name, file), 'utf8'));
+    }
+  });
+
+  test('has mistakes only where it is about them', () => {
+    const errors = diagnostics.filter(({ severity }) => severity === 'error').map(({ object }) => object);
+    expect(errors).toEqual(name === 'malformed-policy' ? ['NetworkPolicy malformed/bad'] : []);
+  });
+
+  test.each(flows)('$from -> $to is $expect', ({ from, to, expect: expected }) => {
+    const question = ask(model, from, to);
+    expect(judgeQuestion(model.state, question), 'evaluator').toBe(expected);
+    expect(investigate(model, question).verdict, 'tracer').toBe(expected);
+  });
+});
+
+function ask(model: ClusterModel, from: string, to: string): Question {
+  const parsed = parseQuestion(from, to, { state: model.state });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.value;
+}
