@@ -87,6 +87,8 @@ function renderKubeMatch(match: Match): string {
       const flag = match.side === 'source' ? '-s' : '-d';
       return `${not(match)}${flag} ${match.cidr.prefixLength === bitsOf(match.cidr.family) ? match.cidr.address : formatCidr(match.cidr)}`;
     }
+    case 'mark':
+      return `-m mark ${not(match)}--mark ${kubeMark(match.value)}/${kubeMark(match.mask)}`;
     case 'port':
       return match.side === 'source' ? `--sport ${match.port}` : `--dport ${match.port}`;
     case 'interface':

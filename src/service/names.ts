@@ -1,7 +1,7 @@
 /** Names of KUBE chains, made exactly as kube-proxy makes them (kube-proxy.md 1.12), and those that are ours alone. */
 import { createHash } from 'node:crypto';
 import type { Protocol } from '../cluster/objects.ts';
-import { type ChainName, chainName } from '../dataplane/names.ts';
+import { type ChainName, chainName, chainNameLimit } from '../dataplane/names.ts';
 
 export type PortChainKind = 'SVC' | 'SVL' | 'EXT' | 'FW';
 
@@ -34,8 +34,14 @@ export function balanceChain(parent: ChainName, place: string): ChainName {
  * IPv6 prefixes that do not fit are hashed; the leading `x` is no hex digit, so the two kinds never meet.
  */
 export function dispatchChain(base: string, prefix: string): ChainName {
-  const room = 28 - base.length - 1;
-  const id = prefix.length <= room ? prefix : `x${createHash('sha256').update(prefix).digest('hex').slice(0, 12)}`;
+  const room = chainNameLimit - base.length - 1;
+  const id =
+    prefix.length <= room
+      ? prefix
+      : `x${createHash('sha256')
+          .update(prefix)
+          .digest('hex')
+          .slice(0, room - 1)}`;
   return chainName(`${base}-${id}`);
 }
 
