@@ -3,8 +3,8 @@ import type { LabelSelector, Labels } from './objects.ts';
 import type { Restriction } from './selector.ts';
 import { labelOf, restrictionsOf } from './selector.ts';
 
-/** So few candidates are looked at one by one: not worth the index of another key. */
-const fewObjects = 256;
+/** So many objects are looked at one by one rather than to index another key, which looks at every object there is. */
+export const worthScanning = 512;
 
 export interface Labelled {
   readonly labels: Labels;
@@ -21,9 +21,12 @@ export class LabelIndex<T extends Labelled> {
   /** Key to value to objects; only of keys that were asked for, because most labels never are. */
   readonly #keys = new Map<string, Map<string, Set<T>>>();
 
+  readonly #scanLimit: number;
+
   /** `objects` yields every object that was added and not deleted. */
-  constructor(objects: () => Iterable<T>) {
+  constructor(objects: () => Iterable<T>, scanLimit: number) {
     this.#objects = objects;
+    this.#scanLimit = scanLimit;
   }
 
   add(object: T): void {
@@ -40,15 +43,22 @@ export class LabelIndex<T extends Labelled> {
     }
   }
 
-  /** A superset of what `selector` matches, as small as one required label makes it; undefined where it requires none. */
-  candidates(selector: LabelSelector): Candidates<T> | undefined {
+  /**
+   * A superset of what `selector` matches, as small as one required label makes it. undefined where that is no help
+   * to a caller who would else look at `alternative` objects.
+   */
+  candidates(selector: LabelSelector, alternative: number): Candidates<T> | undefined {
     const restrictions = restrictionsOf(selector);
     const isIndexed = ({ key }: Restriction): boolean => this.#keys.has(key);
-    let best = smallest(restrictions.filter(isIndexed).map((restriction) => this.#lookUp(restriction)));
-    for (const restriction of restrictions) {
-      if (best !== undefined && best.size <= fewObjects) break;
-      if (!isIndexed(restriction)) best = smallest([this.#lookUp(restriction), ...(best === undefined ? [] : [best])]);
-    }
+    let best: Candidates<T> | undefined;
+    let least = alternative;
+    const consider = (restriction: Restriction): void => {
+      const found = this.#lookUp(restriction);
+      if (found.size < least) [best, least] = [found, found.size];
+    };
+    const unindexed = restrictions.filter((restriction) => !isIndexed(restriction));
+    restrictions.filter(isIndexed).forEach(consider);
+    for (const restriction of unindexed) if (least > this.#scanLimit) consider(restriction);
     return best;
   }
 
@@ -70,13 +80,6 @@ export class LabelIndex<T extends Labelled> {
     this.#keys.set(key, values);
     return values;
   }
-}
-
-function smallest<T>(found: readonly Candidates<T>[]): Candidates<T> | undefined {
-  return found.reduce<Candidates<T> | undefined>(
-    (best, next) => (best === undefined || next.size < best.size ? next : best),
-    undefined,
-  );
 }
 
 function insert<T>(values: Map<string, Set<T>>, value: string | undefined, object: T): void {

@@ -1,12 +1,9 @@
 /** The pods that have a network identity of their own, found by namespace and label without looking at all of them. */
 import type { LabelSelector, Labels, Namespace, Pod } from '../cluster/objects.ts';
-import { LabelIndex } from '../cluster/label-index.ts';
+import { LabelIndex, worthScanning } from '../cluster/label-index.ts';
 import { matchesSelector } from '../cluster/selector.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { NamespaceScope, PodSelection } from './set-spec.ts';
-
-/** So few pods are looked at one by one: cheaper than an index of a label. */
-const fewPods = 64;
 
 /** A namespace exists as soon as a pod names it; its object may come later, or never. */
 export interface NamespaceEntry {
@@ -28,9 +25,15 @@ export function namespaceLabels(name: string, object: Namespace | undefined): La
 
 export class PodDirectory {
   readonly #namespaces = new Map<string, NamespaceEntry>();
-  readonly #byNamespaceLabel = new LabelIndex<NamespaceEntry>(() => this.#namespaces.values());
-  readonly #byPodLabel = new LabelIndex<Pod>(() => this.#allPods());
+  readonly #byNamespaceLabel: LabelIndex<NamespaceEntry>;
+  readonly #byPodLabel: LabelIndex<Pod>;
   #size = 0;
+
+  /** `scanLimit`: how many pods or namespaces are looked at one by one before an index is worth its while. */
+  constructor(scanLimit = worthScanning) {
+    this.#byNamespaceLabel = new LabelIndex(() => this.#namespaces.values(), scanLimit);
+    this.#byPodLabel = new LabelIndex(() => this.#allPods(), scanLimit);
+  }
 
   /** The labels of a namespace, also of one that nobody has named yet. */
   labelsOf(namespace: string): Labels {
@@ -77,8 +80,8 @@ export class PodDirectory {
   /** The pods of the namespaces, or those with a label that a match must have: whatever is fewer. */
   #candidates(entries: readonly NamespaceEntry[] | undefined, selector: LabelSelector): readonly Iterable<Pod>[] {
     const count = entries?.reduce((sum, { pods }) => sum + pods.size, 0) ?? this.#size;
-    const labelled = count <= fewPods ? undefined : this.#byPodLabel.candidates(selector);
-    if (labelled !== undefined && labelled.size < count) return labelled.groups;
+    const labelled = this.#byPodLabel.candidates(selector, count);
+    if (labelled !== undefined) return labelled.groups;
     return entries?.map(({ pods }) => pods.values()) ?? [this.#allPods()];
   }
 
@@ -92,7 +95,9 @@ export class PodDirectory {
         return entry === undefined ? [] : [entry];
       }
       case 'selected': {
-        const candidates = this.#byNamespaceLabel.candidates(scope.selector)?.groups ?? [this.#namespaces.values()];
+        const candidates = this.#byNamespaceLabel.candidates(scope.selector, this.#namespaces.size)?.groups ?? [
+          this.#namespaces.values(),
+        ];
         return candidates.flatMap((group) =>
           [...group].filter((entry) => matchesSelector(scope.selector, entry.labels)),
         );

@@ -73,11 +73,11 @@ test('SelectorIndex holds nothing once everything is deleted', () => {
 test('LabelIndex never leaves out a match, whenever its keys were first asked for', () => {
   const objects = fc.array(someLabels, { maxLength: 12 });
   fc.assert(
-    fc.property(objects, objects, selectors, (before, later, asked) => {
+    fc.property(objects, objects, selectors, fc.constantFrom(0, 3), (before, later, asked, scanLimit) => {
       const present = new Set(before.map((own) => ({ labels: own })));
-      const index = new LabelIndex(() => present);
+      const index = new LabelIndex(() => present, scanLimit);
       for (const object of present) index.add(object);
-      for (const selector of asked) index.candidates(selector);
+      for (const selector of asked) index.candidates(selector, present.size);
       for (const object of later.map((own) => ({ labels: own }))) {
         present.add(object);
         index.add(object);
@@ -87,7 +87,7 @@ test('LabelIndex never leaves out a match, whenever its keys were first asked fo
         index.delete(object);
       }
       for (const selector of asked) {
-        const found = index.candidates(selector);
+        const found = index.candidates(selector, present.size);
         const candidates = found === undefined ? [...present] : found.groups.flatMap((group) => [...group]);
         const matches = [...present].filter((object) => matchesSelector(selector, object.labels));
         expect(candidates.filter((object) => matchesSelector(selector, object.labels))).toHaveLength(matches.length);

@@ -64,8 +64,8 @@ test('matching finds what looking at every pod finds, after any changes between 
   const steps = fc.array(fc.oneof(relabelPod, deletePod, relabelNamespace, deleteNamespace), { maxLength: 20 });
   const questions = fc.array(someSelection, { minLength: 1, maxLength: 6 });
   fc.assert(
-    fc.property(questions, steps, (selections, changes) => {
-      const directory = new PodDirectory();
+    fc.property(questions, steps, fc.constantFrom(0, 3, 30, 1000), (selections, changes, scanLimit) => {
+      const directory = new PodDirectory(scanLimit);
       const truth: Truth = { pods: new Map(), namespaces: new Map() };
       for (const present of crowdPods) {
         directory.setPod(keyOf(present), present);
