@@ -2,14 +2,17 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClusterState } from '../cluster/state.ts';
+import type { IpFamily } from '../lib/ip.ts';
 import { hostsText, resolvText } from './hosts.ts';
 
 export class EtcFiles {
   readonly #path: string;
+  readonly #families: readonly IpFamily[];
   readonly #written = new Map<string, string>();
 
-  constructor(path: string) {
+  constructor(path: string, families: readonly IpFamily[]) {
     this.#path = path;
+    this.#families = families;
   }
 
   /** For pods of the namespace, or for nodes and the outside client. */
@@ -23,7 +26,7 @@ export class EtcFiles {
     for (const namespace of [undefined, ...namespaces]) {
       const directory = this.directoryOf(namespace);
       await mkdir(directory, { recursive: true });
-      await this.#writeFile(join(directory, 'hosts'), hostsText(state, namespace));
+      await this.#writeFile(join(directory, 'hosts'), hostsText(state, this.#families, namespace));
       await this.#writeFile(join(directory, 'resolv.conf'), resolvText(namespace));
     }
   }

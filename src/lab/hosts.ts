@@ -2,7 +2,8 @@
 import type { EndpointSlice, Service } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
-import type { IpAddress } from '../lib/ip.ts';
+import type { IpAddress, IpFamily } from '../lib/ip.ts';
+import { familyOf } from '../lib/ip.ts';
 
 interface Entry {
   readonly address: IpAddress;
@@ -10,16 +11,18 @@ interface Entry {
 }
 
 /** For pods of `namespace`, or with full names alone for nodes and the outside client. A Service's name goes before a pod's. */
-export function hostsText(state: ClusterState, namespace?: string): string {
+export function hostsText(state: ClusterState, families: readonly IpFamily[], namespace?: string): string {
   const entries = [...serviceEntries(state, namespace), ...podEntries(state, namespace), ...nodeEntries(state)];
-  const lines = entries.map(({ address, names }) => `${address}\t${names.join(' ')}`);
+  const usable = entries.filter(({ address }) => families.includes(familyOf(address)));
+  const lines = usable.map(({ address, names }) => `${address}\t${names.join(' ')}`);
   return ['127.0.0.1\tlocalhost', '::1\tlocalhost ip6-localhost', ...lines, ''].join('\n');
 }
 
-/** No name server: what the hosts file does not know is answered at once. */
+/** A name server that nothing can be sent to: what the hosts file does not know fails at once, even in a pod that serves port 53. */
 export function resolvText(namespace?: string): string {
   const search = ['svc.cluster.local', 'cluster.local'];
-  return `search ${[...(namespace === undefined ? [] : [`${namespace}.svc.cluster.local`]), ...search].join(' ')}\n`;
+  const own = namespace === undefined ? [] : [`${namespace}.svc.cluster.local`];
+  return `search ${[...own, ...search].join(' ')}\nnameserver 255.255.255.255\noptions timeout:1 attempts:1\n`;
 }
 
 function serviceEntries(state: ClusterState, namespace: string | undefined): readonly Entry[] {

@@ -8,6 +8,9 @@ import { createServer } from 'node:net';
 import type { Server } from 'node:net';
 import type { ListenAnswer, ListenRequest } from './listen-protocol.ts';
 
+// The lab's process closes the channel when it has everything; to listen for that keeps this process until then.
+process.on('disconnect', () => process.exit(0));
+
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by servers.ts
 const requests = JSON.parse(process.argv[2] ?? '[]') as readonly ListenRequest[];
 for (const request of requests) {
@@ -17,8 +20,7 @@ for (const request of requests) {
     await hand({ ...request, error: error instanceof Error ? error.message : String(error) });
   }
 }
-// The lab's process closes the channel when it has everything; then nothing keeps this one.
-await hand({ done: true });
+process.send?.({ done: true } satisfies ListenAnswer);
 
 function hand(answer: ListenAnswer, socket?: Server | Socket): Promise<void> {
   return new Promise((resolve, reject) => {
