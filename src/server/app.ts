@@ -1,6 +1,5 @@
 /** What the agent answers: health and metrics for the cluster's machinery, /api for the command line. All of it is read-only. */
 import { Hono } from 'hono';
-import type { Registry } from 'prom-client';
 import type { ClusterState } from '../cluster/state.ts';
 import type { IpSet } from '../dataplane/rule.ts';
 import type { PartStatus } from '../telemetry/readiness.ts';
@@ -11,7 +10,8 @@ import type { CompilerInput } from './state-codec.ts';
 /** What the server may read of the agent; snapshots, never the loop. */
 export interface AgentView {
   readonly parts: readonly PartStatus[];
-  readonly registry: Registry;
+  readonly metricsContentType: string;
+  metricsText(): Promise<string>;
   readonly state: ClusterState;
   readonly status: AgentStatus;
   readonly endpoints: EndpointList;
@@ -35,7 +35,7 @@ export function healthApp(view: AgentView): Hono {
     return context.text(waiting.map(({ part, reason }) => `${part}: ${reason}\n`).join(''), 503);
   });
   app.get('/metrics', async (context) =>
-    context.body(await view.registry.metrics(), 200, { 'content-type': view.registry.contentType }),
+    context.body(await view.metricsText(), 200, { 'content-type': view.metricsContentType }),
   );
   return app;
 }

@@ -28,10 +28,12 @@ const status: AgentStatus = {
 
 /** An agent that is at rest. */
 export function agentView(changes: Partial<AgentView> = {}): AgentView {
+  const { registry } = createMetrics();
   const parts: readonly PartStatus[] = [{ part: 'source' }, { part: 'kernel' }];
   return {
     parts,
-    registry: createMetrics().registry,
+    metricsContentType: registry.contentType,
+    metricsText: () => registry.metrics(),
     state: new ClusterStore(),
     status,
     endpoints: { appliedRevision: 3, endpoints: [] },

@@ -1,0 +1,183 @@
+/** Follows the cluster and the node, and keeps the kernel as they want it. */
+import type { ClusterSource, ClusterState } from '../cluster/state.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Diagnostic } from '../lib/diagnostic.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Readiness } from '../telemetry/readiness.ts';
+import { DesiredState } from './desired-state.ts';
+import type { DesiredStateOptions } from './desired-state.ts';
+import { DiagnosticLog } from './diagnostic-log.ts';
+import { isEnvironmentFailure, messageOf } from './failure.ts';
+import { KernelKeeper } from './kernel-keeper.ts';
+import type { DataplaneWriter } from './kernel-keeper.ts';
+import { Reconciler } from './reconciler.ts';
+import { refusalDiagnostic } from './refusal-diagnostic.ts';
+
+export interface AgentParts extends DesiredStateOptions {
+  readonly source: ClusterSource;
+  readonly writer: DataplaneWriter;
+  readonly resyncSeconds: number;
+  readonly clock: Clock;
+  /** Wall clock, for what people read. */
+  readonly now: () => Date;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+}
+
+/** Parts that /readyz names. */
+export const readinessParts = ['source', 'node', 'kernel'] as const;
+
+/** Failures in a row (about a minute) after which the agent ends. Its rules stay, and whoever started it starts it again. */
+export const maxAttempts = 12;
+
+export interface Failure {
+  readonly at: string;
+  readonly message: string;
+}
+
+export class Agent {
+  readonly desired: DesiredState;
+  readonly kernel: KernelKeeper;
+  readonly #parts: AgentParts;
+  readonly #reconciler: Reconciler;
+  readonly #diagnosticLog: DiagnosticLog;
+  #diagnostics: readonly Diagnostic[] = [];
+  #failures = 0;
+  #lastFailure: Failure | undefined;
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    this.desired = new DesiredState(parts);
+    this.kernel = new KernelKeeper(parts);
+    this.#diagnosticLog = new DiagnosticLog(parts.logger);
+    this.#reconciler = new Reconciler({
+      clock: parts.clock,
+      collectMs: 5,
+      minBackoffMs: 100,
+      maxBackoffMs: 10_000,
+      reconcile: () => this.#reconcile(),
+      onFailure: (error, attempt, pauseMs) => this.#onFailure(error, attempt, pauseMs),
+    });
+  }
+
+  get state(): ClusterState {
+    return this.desired.store;
+  }
+
+  /** Everything that is wrong at present. */
+  get diagnostics(): readonly Diagnostic[] {
+    return this.#diagnostics;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Absent where the last run succeeded. */
+  get lastFailure(): Failure | undefined {
+    return this.#lastFailure;
+  }
+
+  /** Until `signal` aborts; the rules stay. Rejects when a part fails for good. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    const tasks = [
+      this.#followSource(both),
+      this.#followNode(both),
+      this.#compareNowAndThen(both),
+      this.#reconciler.run(both),
+    ];
+    try {
+      await Promise.all(tasks);
+    } finally {
+      stop.abort();
+      await Promise.allSettled(tasks);
+    }
+  }
+
+  /** Somebody saw the kernel change. */
+  compareSoon(): void {
+    this.kernel.compareNext();
+    this.#reconciler.markDirty();
+  }
+
+  /** One run of the loop: what came since the last one goes into the kernel. */
+  async #reconcile(): Promise<void> {
+    const { readiness, metrics } = this.#parts;
+    if (!this.desired.isSynced) return;
+    const update = await this.desired.next();
+    readiness.ready('node');
+    metrics.compileSeconds.observe(update.compileMs / 1000);
+    const { compiler } = this.desired;
+    if (compiler === undefined) throw new Error('an update has a compiler');
+    try {
+      await this.kernel.bring(update, compiler);
+    } finally {
+      this.#publish([...update.diagnostics, ...this.kernel.programmed.refused.map(refusalDiagnostic)]);
+    }
+    readiness.ready('kernel');
+    this.#lastFailure = undefined;
+  }
+
+  async #followSource(signal: AbortSignal): Promise<void> {
+    for await (const batch of this.#parts.source.watch(signal)) {
+      this.desired.take(batch);
+      if (this.desired.isSynced) this.#parts.readiness.ready('source');
+      this.#reconciler.markDirty();
+    }
+  }
+
+  /** A monitor that ended has lost events, so the node is read again. */
+  async #followNode(signal: AbortSignal): Promise<void> {
+    const { clock, logger, node } = this.#parts;
+    const onChange = (): void => {
+      this.desired.nodeChanged();
+      this.#reconciler.markDirty();
+    };
+    while (!signal.aborted) {
+      try {
+        await forEach(node.changes(signal), onChange);
+      } catch (error) {
+        if (!isEnvironmentFailure(error)) throw error;
+        logger.warn({ part: 'node', retryInMs: monitorPauseMs, err: error }, 'watch of links and routes ended');
+        await clock.sleep(monitorPauseMs, signal);
+        onChange();
+      }
+    }
+  }
+
+  async #compareNowAndThen(signal: AbortSignal): Promise<void> {
+    const { clock, resyncSeconds } = this.#parts;
+    while (!signal.aborted) {
+      // A compare that takes long comes more rarely: it may cost a hundredth of the time.
+      await clock.sleep(Math.max(resyncSeconds * 1000, this.kernel.lastCompareMs * 100), signal);
+      if (!signal.aborted) this.compareSoon();
+    }
+  }
+
+  #publish(diagnostics: readonly Diagnostic[]): void {
+    this.#diagnostics = diagnostics;
+    this.#diagnosticLog.update(diagnostics);
+  }
+
+  #onFailure(error: unknown, attempt: number, retryInMs: number): void {
+    const { logger, metrics, readiness, now } = this.#parts;
+    if (!isEnvironmentFailure(error)) throw error;
+    this.#failures += 1;
+    metrics.reconcileErrors.inc();
+    this.#lastFailure = { at: now().toISOString(), message: messageOf(error) };
+    const part = this.desired.compiler === undefined ? 'node' : 'kernel';
+    readiness.unready(part, `${messageOf(error)} (${attempt} times in a row)`);
+    if (attempt >= maxAttempts) throw error;
+    logger.warn({ part, attempt, retryInMs, err: error }, 'update failed');
+  }
+}
+
+const monitorPauseMs = 1000;
+
+async function forEach<T>(items: AsyncIterable<T>, act: (item: T) => void): Promise<void> {
+  for await (const item of items) act(item);
+}

@@ -1,0 +1,139 @@
+/** Brings updates into the kernel, compares from time to time, and remembers what is there. */
+import type { WriteReport } from '../backends/kernel-writer.ts';
+import type { Compiler } from '../compile/compiler.ts';
+import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Update } from './desired-state.ts';
+import type { Arrival } from './arrivals.ts';
+import type { Programmed } from './endpoint-status.ts';
+
+/** What is needed of the writer (backends/kernel-writer.ts). */
+export interface DataplaneWriter {
+  resync(dataplane: Dataplane, options?: { readonly retryRefused?: boolean }): Promise<WriteReport>;
+  update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
+}
+
+export interface KernelKeeperOptions {
+  readonly writer: DataplaneWriter;
+  readonly clock: Clock;
+  /** Wall clock, for what people read. */
+  readonly now: () => Date;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+export class KernelKeeper {
+  readonly #options: KernelKeeperOptions;
+  /** The first write reads the whole kernel by itself. */
+  #isCompareDue = false;
+  #hasWritten = false;
+  #waiting: readonly Arrival[] = [];
+  #appliedRevision = 0;
+  #programmed: Programmed = { endpoints: new Map(), refused: [] };
+  #lastUpdate: { readonly at: string; readonly durationMs: number } | undefined;
+  #driftRepairs = 0;
+  #lastCompareMs = 0;
+
+  constructor(options: KernelKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Cluster revision that is in the kernel. */
+  get appliedRevision(): number {
+    return this.#appliedRevision;
+  }
+
+  get programmed(): Programmed {
+    return this.#programmed;
+  }
+
+  get lastUpdate(): { readonly at: string; readonly durationMs: number } | undefined {
+    return this.#lastUpdate;
+  }
+
+  get driftRepairs(): number {
+    return this.#driftRepairs;
+  }
+
+  get lastCompareMs(): number {
+    return this.#lastCompareMs;
+  }
+
+  /** The kernel may not be as we left it: the next call of `bring` compares everything. */
+  compareNext(): void {
+    this.#isCompareDue = true;
+  }
+
+  /** Writes the update, then compares if that is due. When it fails, the next call mends everything. */
+  async bring(update: Update, { dataplane, endpoints }: Pick<Compiler, 'dataplane' | 'endpoints'>): Promise<void> {
+    this.#waiting = [...this.#waiting, ...update.arrivals];
+    const bound = new Map(endpoints);
+    const isCompareDue = this.#isCompareDue;
+    this.#isCompareDue = false;
+    try {
+      if (!this.#hasWritten || !isEmpty(update.delta)) await this.#write(update, dataplane);
+      if (isCompareDue) await this.#compare(dataplane);
+    } catch (error) {
+      this.#isCompareDue = true;
+      throw error;
+    }
+    this.#appliedRevision = update.revision;
+    this.#programmed = { ...this.#programmed, endpoints: bound };
+    this.#observeLatencies();
+  }
+
+  async #write(update: Update, dataplane: Dataplane): Promise<void> {
+    const { logger } = this.#options;
+    const report = await this.#options.writer.update(update.delta, dataplane);
+    const kind = this.#hasWritten ? 'update' : 'first';
+    this.#hasWritten = true;
+    this.#record(report, kind);
+    if (report.writes === 0) return;
+    const { chainsWritten, chainsRemoved, setsWritten } = report;
+    logger.info(
+      {
+        revision: update.revision,
+        changes: update.changes,
+        chains: chainsWritten + chainsRemoved,
+        ipsets: setsWritten,
+        durationMs: Math.round(report.durationMs),
+      },
+      'dataplane applied',
+    );
+  }
+
+  /** What is found different now is somebody else's doing: the update is in. */
+  async #compare(dataplane: Dataplane): Promise<void> {
+    const { writer, logger, metrics } = this.#options;
+    const retryRefused = this.#programmed.refused.length > 0;
+    const report = await writer.resync(dataplane, { retryRefused });
+    this.#lastCompareMs = report.durationMs;
+    this.#record(report, 'compare');
+    if (retryRefused || report.differences.length === 0) return;
+    this.#driftRepairs += 1;
+    metrics.driftRepairs.inc();
+    for (const { place, before, after } of report.differences) {
+      logger.warn({ part: 'drift', object: place, before, after }, 'drift was mended');
+    }
+  }
+
+  #record(report: WriteReport, kind: 'first' | 'update' | 'compare'): void {
+    const { metrics, now } = this.#options;
+    metrics.applySeconds.observe({ kind }, report.durationMs / 1000);
+    this.#programmed = { ...this.#programmed, refused: report.refused };
+    if (report.writes > 0) this.#lastUpdate = { at: now().toISOString(), durationMs: Math.round(report.durationMs) };
+  }
+
+  #observeLatencies(): void {
+    const { metrics, clock } = this.#options;
+    const now = clock.now();
+    for (const { kind, at } of this.#waiting) metrics.programmingSeconds.observe({ kind }, (now - at) / 1000);
+    this.#waiting = [];
+  }
+}
+
+function isEmpty({ ipSets, chains, hooks }: DataplaneDelta): boolean {
+  return ipSets.length === 0 && chains.length === 0 && hooks.length === 0;
+}
