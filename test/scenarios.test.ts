@@ -16,6 +16,15 @@ test('there are scenarios and flows enough to mean something', async () => {
   expect(flows.filter((flow) => flow.expect === 'denied').length).toBeGreaterThanOrEqual(100);
 });
 
+test('docs/conformance.md names every scenario, and none that is not there', () => {
+  const text = readFileSync(join(scenariosFolder, '..', '..', 'docs', 'conformance.md'), 'utf8');
+  const table = text.slice(0, text.indexOf('## Where we differ'));
+  const named = new Set(
+    [...table.matchAll(/`([a-z0-9-]+)`/g)].map(([, name]) => name).filter((name) => name !== 'kernel'),
+  );
+  expect([...named].toSorted()).toEqual(scenarioNames);
+});
+
 describe.each(scenarioNames)('%s', async (name) => {
   const { state, flows, diagnostics } = await loadScenario(name);
   const model = modelOf({ state, optionsOf: (nodeName) => ({ ...scenarioOptions, nodeName }) });
