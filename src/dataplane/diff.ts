@@ -90,9 +90,10 @@ export function diffDelta(delta: DataplaneDelta, observed: ObservedDataplane): K
   return { sets: diffSets(changes, destroy, observed), tables };
 }
 
-export function isEmptyDiff({ sets, tables }: KernelDiff): boolean {
-  const nothing = [sets.write, sets.resize, sets.retype, sets.destroy].every((list) => list.length === 0);
-  return nothing && tables.every(({ write, remove, hooks }) => write.length + remove.length + hooks.length === 0);
+/** How many objects differ. */
+export function sizeOfDiff({ sets, tables }: KernelDiff): number {
+  const ofSets = sets.write.length + sets.resize.length + sets.retype.length + sets.destroy.length;
+  return tables.reduce((sum, { write, remove, hooks }) => sum + write.length + remove.length + hooks.length, ofSets);
 }
 
 function isInKernel(chain: Chain, found: ObservedChain | undefined): boolean {

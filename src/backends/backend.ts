@@ -1,0 +1,44 @@
+/** What the writer needs of a kernel: the real one, or the tests' own. */
+import type { KernelWrite } from '../dataplane/kernel-write.ts';
+import type { ObservedPart } from '../dataplane/observed.ts';
+import type { TableName } from '../dataplane/rule.ts';
+
+export interface ReadScope {
+  readonly tables: readonly TableName[];
+  readonly ipSets: boolean;
+}
+
+export interface Backend {
+  read(scope: ReadScope): Promise<ObservedPart>;
+  /**
+   * Carries out one write. Rules: all of it or nothing. Sets: line by line, and it may be given again.
+   * Throws RefusedError when the kernel says no, CommandError when the machine does.
+   */
+  apply(write: KernelWrite): Promise<ApplyResult>;
+}
+
+export interface ApplyResult {
+  /** Sets that could not be destroyed because something still refers to them. */
+  readonly kept: readonly string[];
+}
+
+export interface Refused {
+  readonly message: string;
+  /** The chain or set that the error named, where it did and can be trusted. */
+  readonly culprit?: string;
+  /** The member of the set, where it is one member's fault. */
+  readonly member?: string;
+}
+
+/** The kernel or its tools refused what we asked for: asking again changes nothing. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+  readonly culprit: string | undefined;
+  readonly member: string | undefined;
+
+  constructor(refused: Refused, options?: ErrorOptions) {
+    super(refused.message, options);
+    this.culprit = refused.culprit;
+    this.member = refused.member;
+  }
+}

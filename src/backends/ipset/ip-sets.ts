@@ -1,0 +1,121 @@
+/** ipset: reads our sets alone, changes them by `ipset restore`, which is not atomic, so every change may be given again. */
+import type { KernelWrite } from '../../dataplane/kernel-write.ts';
+import { temporarySetName } from '../../dataplane/names.ts';
+import type { ObservedSet } from '../../dataplane/observed.ts';
+import { parseIpSetSave } from '../../dataplane/observed.ts';
+import { ownsIpSet } from '../../dataplane/ownership.ts';
+import { ipSetLines, temporarySetLines } from '../../dataplane/restore-input.ts';
+import type { IpSet } from '../../dataplane/rule.ts';
+import { unreachable } from '../../lib/unreachable.ts';
+import type { ApplyResult } from '../backend.ts';
+import { RefusedError } from '../backend.ts';
+import type { Run } from '../exec.ts';
+import { CommandError } from '../exec.ts';
+
+export type SetsWrite = Extract<KernelWrite, { kind: 'write-sets' | 'resize-set' | 'destroy-sets' }>;
+
+export class IpSets {
+  readonly #run: Run;
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+
+  /** Never lists everything: a foreign set that this ipset does not know would break the whole answer. */
+  async read(): Promise<ReadonlyMap<string, ObservedSet>> {
+    const { stdout } = await this.#run(['ipset', 'list', '-name']);
+    const names = stdout.split('\n').filter(ownsIpSet);
+    return parseIpSetSave(names.length === 0 ? '' : await this.#save(names));
+  }
+
+  async apply(write: SetsWrite): Promise<ApplyResult> {
+    switch (write.kind) {
+      case 'write-sets':
+        await this.#restore(write.sets.flatMap(ipSetLines));
+        return { kept: [] };
+      case 'resize-set':
+        await this.#resize(write.set);
+        return { kept: [] };
+      case 'destroy-sets':
+        return { kept: await this.#destroy(write.names) };
+      default:
+        return unreachable(write);
+    }
+  }
+
+  /** One process for all of them; one each where a set vanished meanwhile, or where restore does not take `save`. */
+  async #save(names: readonly string[]): Promise<string> {
+    try {
+      return (await this.#run(['ipset', 'restore'], { input: names.map((name) => `save ${name}\n`).join('') })).stdout;
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      const texts: string[] = [];
+      for (const name of names) texts.push(await this.#saveOne(name));
+      return texts.join('');
+    }
+  }
+
+  async #saveOne(name: string): Promise<string> {
+    try {
+      return (await this.#run(['ipset', 'save', name])).stdout;
+    } catch (error) {
+      if (error instanceof CommandError && error.stderr.includes('does not exist')) return '';
+      throw error;
+    }
+  }
+
+  async #resize(set: IpSet): Promise<void> {
+    const temporary = temporarySetName(0, set.family);
+    await this.#run(['ipset', '-exist', 'destroy', temporary]);
+    await this.#restore([...temporarySetLines(set), `swap ${temporary} ${set.name}`, `destroy ${temporary}`]);
+  }
+
+  /** A set in use ends a restore: it is kept, and the rest follows. */
+  async #destroy(names: readonly string[]): Promise<readonly string[]> {
+    const kept: string[] = [];
+    let rest = names;
+    while (rest.length > 0) {
+      const failed = await this.#firstFailure(rest.map((name) => `destroy ${name}`));
+      if (failed === undefined) break;
+      kept.push(...rest.slice(failed, failed + 1));
+      rest = rest.slice(failed + 1);
+    }
+    return kept;
+  }
+
+  /** Index of the line that failed. */
+  async #firstFailure(lines: readonly string[]): Promise<number | undefined> {
+    try {
+      await this.#run(['ipset', '-exist', 'restore'], { input: `${lines.join('\n')}\n` });
+      return undefined;
+    } catch (error) {
+      const line = error instanceof CommandError ? errorLine(error) : undefined;
+      if (line === undefined) throw error;
+      return line - 1;
+    }
+  }
+
+  async #restore(lines: readonly string[]): Promise<void> {
+    try {
+      await this.#run(['ipset', '-exist', 'restore'], { input: `${lines.join('\n')}\n` });
+    } catch (error) {
+      throw error instanceof CommandError ? (refusalOf(error, lines) ?? error) : error;
+    }
+  }
+}
+
+function refusalOf(error: CommandError, lines: readonly string[]): RefusedError | undefined {
+  const line = errorLine(error);
+  if (line === undefined) return undefined;
+  const [verb = '', set = '', member = ''] = (lines[line - 1] ?? '').split(' ');
+  const message = error.stderr.trim().replace(/^ipset v[\d.]+: Error in line \d+: /, '');
+  const isMember = verb === 'add' || verb === 'del';
+  // A set that is missing or full is not the fault of the member that met it.
+  const isOwnFault = isMember && !/does not exist|is full/.test(message);
+  return new RefusedError({ message, culprit: set, ...(isOwnFault ? { member } : {}) }, { cause: error });
+}
+
+function errorLine(error: CommandError): number | undefined {
+  const line = /Error in line (\d+)/.exec(error.stderr)?.[1];
+  return line === undefined ? undefined : Number(line);
+}

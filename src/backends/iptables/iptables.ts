@@ -1,0 +1,74 @@
+/** iptables-restore and iptables-save of one variant, for both families. */
+import { ipFamilies } from '../../dataplane/dataplane.ts';
+import type { ObservedPart, Ownership } from '../../dataplane/observed.ts';
+import { parseSave } from '../../dataplane/observed.ts';
+import type { TableWrite } from '../../dataplane/restore-input.ts';
+import { tableInput } from '../../dataplane/restore-input.ts';
+import type { TableName } from '../../dataplane/rule.ts';
+import type { IpFamily } from '../../lib/ip.ts';
+import type { Run } from '../exec.ts';
+import { CommandError } from '../exec.ts';
+import { refusalOf } from './restore-error.ts';
+import type { IptablesVariant } from './variant.ts';
+
+export interface IptablesOptions {
+  readonly run: Run;
+  readonly variant: IptablesVariant;
+  readonly families?: readonly IpFamily[];
+  readonly ownership: Ownership;
+}
+
+export class Iptables {
+  readonly #run: Run;
+  readonly #variant: IptablesVariant;
+  readonly #families: readonly IpFamily[];
+  readonly #ownership: Ownership;
+
+  constructor({ run, variant, families = ipFamilies, ownership }: IptablesOptions) {
+    this.#run = run;
+    this.#variant = variant;
+    this.#families = families;
+    this.#ownership = ownership;
+  }
+
+  async read(tables: readonly TableName[]): Promise<ObservedPart['tables']> {
+    const places = this.#families.flatMap((family) => tables.map((table) => ({ family, table })));
+    return Promise.all(
+      places.map(async ({ family, table }) => {
+        const text = await saveTable(this.#run, programName(family, this.#variant, 'save'), table);
+        return { family, table, content: parseSave(text, this.#ownership) };
+      }),
+    );
+  }
+
+  /** One transaction. */
+  async apply(write: TableWrite): Promise<void> {
+    const { text, chainOfLine } = tableInput(write);
+    const program = programName(write.family, this.#variant, 'restore');
+    try {
+      // Legacy waits for the xtables lock that other programs hold; the nf_tables variant ignores the option.
+      await this.#run([program, '--noflush', '--wait', '10'], { input: text });
+    } catch (error) {
+      throw error instanceof CommandError ? (refusalOf(error, chainOfLine) ?? error) : error;
+    }
+  }
+}
+
+/** `iptables-nft-restore`, `ip6tables-legacy-save`, ... */
+export function programName(family: IpFamily, variant: IptablesVariant, verb: 'restore' | 'save'): string {
+  return `${family === 'ipv4' ? 'iptables' : 'ip6tables'}-${variant}-${verb}`;
+}
+
+/** iptables-nft-save exits with 0 when native nft rules keep it from reading a table, and says so in a comment. */
+async function saveTable(run: Run, program: string, table: TableName): Promise<string> {
+  const argv = [program, '-t', table] as const;
+  const { stdout } = await run(argv);
+  if (stdout.includes('is incompatible, use')) {
+    throw new CommandError({
+      argv,
+      exitCode: 0,
+      stderr: `table ${table} holds rules that iptables cannot read; another program put native nft rules into it`,
+    });
+  }
+  return stdout;
+}

@@ -1,0 +1,39 @@
+/** The kernel through iptables and ipset. */
+import type { KernelWrite } from '../dataplane/kernel-write.ts';
+import type { ObservedPart } from '../dataplane/observed.ts';
+import { unreachable } from '../lib/unreachable.ts';
+import type { ApplyResult, Backend, ReadScope } from './backend.ts';
+import { IpSets } from './ipset/ip-sets.ts';
+import type { IptablesOptions } from './iptables/iptables.ts';
+import { Iptables } from './iptables/iptables.ts';
+
+export class KernelBackend implements Backend {
+  readonly #iptables: Iptables;
+  readonly #ipSets: IpSets;
+
+  constructor(options: IptablesOptions) {
+    this.#iptables = new Iptables(options);
+    this.#ipSets = new IpSets(options.run);
+  }
+
+  async read({ tables, ipSets }: ReadScope): Promise<ObservedPart> {
+    const read = await this.#iptables.read(tables);
+    return ipSets ? { tables: read, ipSets: await this.#ipSets.read() } : { tables: read };
+  }
+
+  async apply(write: KernelWrite): Promise<ApplyResult> {
+    switch (write.kind) {
+      case 'write-sets':
+      case 'resize-set':
+      case 'destroy-sets':
+        return this.#ipSets.apply(write);
+      case 'write-chains':
+      case 'remove-chains':
+      case 'write-hooks':
+        await this.#iptables.apply(write);
+        return { kept: [] };
+      default:
+        return unreachable(write);
+    }
+  }
+}

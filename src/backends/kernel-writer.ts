@@ -1,0 +1,243 @@
+/** The one writer to the kernel: a serial queue of plans, each carried out step by step; what fails is read again and mended. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import PQueue from 'p-queue';
+import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
+import { ipFamilies, tableNames } from '../dataplane/dataplane.ts';
+import type { Difference } from '../dataplane/describe-diff.ts';
+import { describeDiff } from '../dataplane/describe-diff.ts';
+import { diffDataplane, sizeOfDiff } from '../dataplane/diff.ts';
+import type { KernelWrite, Step } from '../dataplane/kernel-write.ts';
+import type { ObservedDataplane } from '../dataplane/observed.ts';
+import { ObservedStore } from '../dataplane/observed-store.ts';
+import { planCleanup, planSteps, stepsOf } from '../dataplane/plan.ts';
+import type { IpSet } from '../dataplane/rule.ts';
+import type { Backend, ReadScope } from './backend.ts';
+import { RefusedError } from './backend.ts';
+import { CommandError } from './exec.ts';
+import { applyIsolated } from './isolate.ts';
+import type { Refusal } from './refusals.ts';
+import { Refusals } from './refusals.ts';
+
+export interface WriterOptions {
+  readonly backend: Backend;
+  /** Pauses before the tries after the first, when the machine (not the kernel's judgement) is at fault. */
+  readonly retryDelaysMs?: readonly number[];
+}
+
+export interface WriteReport {
+  /** 0: the kernel was already as it should be. */
+  readonly writes: number;
+  readonly chainsWritten: number;
+  readonly chainsRemoved: number;
+  readonly setsWritten: number;
+  /** How many objects a full compare found different; 0 for an ordinary change. */
+  readonly differenceCount: number;
+  /** The first hundred of them. */
+  readonly differences: readonly Difference[];
+  /** Everything that is refused at present, not only by this call. */
+  readonly refused: readonly Refusal[];
+  readonly durationMs: number;
+}
+
+export interface ResyncOptions {
+  /** Default: everything. */
+  readonly scope?: ReadScope;
+  /** Also tries again what the kernel refused before. */
+  readonly retryRefused?: boolean;
+}
+
+export const wholeKernel: ReadScope = { tables: tableNames, ipSets: true };
+
+export class KernelWriter {
+  readonly #backend: Backend;
+  readonly #retryDelaysMs: readonly number[];
+  readonly #queue = new PQueue({ concurrency: 1 });
+  readonly #observed = new ObservedStore();
+  readonly #refusals = new Refusals();
+  /** What must be read before the next plan; at first everything. */
+  #unread: ReadScope = wholeKernel;
+  #counts = noCounts();
+
+  constructor({ backend, retryDelaysMs = [50, 200, 1_000] }: WriterOptions) {
+    this.#backend = backend;
+    this.#retryDelaysMs = retryDelaysMs;
+  }
+
+  /** As it was when last read or written. */
+  get observed(): ObservedDataplane {
+    return this.#observed;
+  }
+
+  get refusals(): readonly Refusal[] {
+    return this.#refusals.all;
+  }
+
+  /** Reads the kernel, and writes what differs from `dataplane`. */
+  resync(
+    dataplane: Dataplane,
+    { scope = wholeKernel, retryRefused = false }: ResyncOptions = {},
+  ): Promise<WriteReport> {
+    return this.#enqueue(() => {
+      if (retryRefused) this.#refusals.clear();
+      this.#unread = union(this.#unread, scope);
+      return this.#readAndMend(dataplane);
+    });
+  }
+
+  /** Writes one change. `dataplane` is the state after it. What goes wrong is read again and mended before this resolves. */
+  update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport> {
+    return this.#enqueue(async () => {
+      if (!isNothing(this.#unread)) return this.#readAndMend(dataplane);
+      try {
+        const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed);
+        await this.#execute(steps, (write) => this.#apply(write, scopeOf(write)));
+        return none;
+      } catch (error) {
+        if (!isExpected(error)) throw error;
+        return this.#readAndMend(dataplane);
+      }
+    });
+  }
+
+  /** Changes the members of a set that the agent fills by itself. */
+  changeMembers(
+    set: IpSet,
+    change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+  ): Promise<WriteReport> {
+    return this.#enqueue(async () => {
+      const create = !this.#observed.ipSets.has(set.name);
+      await this.#apply({ kind: 'write-sets', sets: [{ set, create, ...change }] }, setsAlone);
+      return none;
+    });
+  }
+
+  /** Takes everything of ours off the node. */
+  cleanup(): Promise<WriteReport> {
+    return this.#enqueue(async () => {
+      this.#refusals.clear();
+      await this.#read(wholeKernel);
+      await this.#execute(planCleanup(this.#observed), (write) => this.#applyIsolated(write));
+      return none;
+    });
+  }
+
+  async #enqueue(task: () => Promise<Differences>): Promise<WriteReport> {
+    return this.#queue.add(async () => {
+      const started = performance.now();
+      this.#counts = noCounts();
+      const differences = await task();
+      const durationMs = performance.now() - started;
+      return { ...this.#counts, ...differences, refused: this.#refusals.all, durationMs };
+    });
+  }
+
+  /** Reads what is in doubt and writes what differs, with the refused parts closed. Tries again while the machine fails. */
+  async #readAndMend(dataplane: Dataplane): Promise<Differences> {
+    for (const delayMs of this.#retryDelaysMs) {
+      try {
+        return await this.#mendOnce(dataplane);
+      } catch (error) {
+        if (!isExpected(error) || (error instanceof CommandError && error.isMissing)) throw error;
+        await sleep(delayMs);
+      }
+    }
+    return this.#mendOnce(dataplane);
+  }
+
+  async #mendOnce(dataplane: Dataplane): Promise<Differences> {
+    await this.#read(this.#unread);
+    this.#refusals.beginCompare(dataplane);
+    const wanted = this.#refusals.applyToAll(dataplane);
+    const diff = diffDataplane(wanted, this.#observed);
+    const found = { differenceCount: sizeOfDiff(diff), differences: describeDiff(diff, this.#observed) };
+    await this.#execute(stepsOf(diff, wanted), (write) => this.#applyIsolated(write));
+    this.#confirmAll(this.#refusals.applyToAll(dataplane));
+    return found;
+  }
+
+  async #read(scope: ReadScope): Promise<void> {
+    this.#observed.replace(await this.#backend.read(scope));
+    this.#unread = nothing;
+  }
+
+  /** What was read and found equal need not be compared by text again. */
+  #confirmAll(wanted: Dataplane): void {
+    const refused = new Set(
+      this.#refusals.all.map((refusal) => (refusal.kind === 'chain' ? refusal.chain : undefined)),
+    );
+    for (const { family, table } of everyTable) {
+      for (const chain of wanted.tables[family].chains[table].values()) {
+        if (!refused.has(chain)) this.#observed.confirm(family, table, chain);
+      }
+    }
+  }
+
+  /** The writes of one step go side by side; the first failure counts when all have ended. */
+  async #execute(steps: readonly Step[], apply: (write: KernelWrite) => Promise<void>): Promise<void> {
+    for (const { writes } of steps) {
+      const results = await Promise.allSettled(writes.map(apply));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
+    }
+  }
+
+  async #applyIsolated(write: KernelWrite): Promise<void> {
+    await applyIsolated(write, {
+      apply: (part) => this.#apply(part, 'table' in part ? nothing : setsAlone),
+      has: ({ family, table }, name) => this.#observed.tables[family][table].chains.has(name),
+      refuse: (refusal, standIn) => this.#refusals.add(refusal, standIn),
+    });
+  }
+
+  /** `inDoubt`: what a refusal leaves to be read again. After any other failure that is everything. */
+  async #apply(write: KernelWrite, inDoubt: ReadScope): Promise<void> {
+    try {
+      const { kept } = await this.#backend.apply(write);
+      this.#observed.apply(write, kept);
+      this.#count(write, kept);
+    } catch (error) {
+      this.#unread = union(this.#unread, error instanceof RefusedError ? inDoubt : wholeKernel);
+      throw error;
+    }
+  }
+
+  #count(write: KernelWrite, kept: readonly string[]): void {
+    const counts = this.#counts;
+    counts.writes += 1;
+    if (write.kind === 'write-chains') counts.chainsWritten += write.chains.length;
+    if (write.kind === 'remove-chains') counts.chainsRemoved += write.names.length;
+    if (write.kind === 'write-sets') counts.setsWritten += write.sets.length;
+    if (write.kind === 'resize-set') counts.setsWritten += 1;
+    if (write.kind === 'destroy-sets') counts.setsWritten += write.names.length - kept.length;
+  }
+}
+
+const everyTable = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
+
+type Differences = Pick<WriteReport, 'differenceCount' | 'differences'>;
+
+const none: Differences = { differenceCount: 0, differences: [] };
+
+const nothing: ReadScope = { tables: [], ipSets: false };
+/** `ipset restore` may have done a part. */
+const setsAlone: ReadScope = { tables: [], ipSets: true };
+
+function isNothing({ tables, ipSets }: ReadScope): boolean {
+  return tables.length === 0 && !ipSets;
+}
+
+function union(left: ReadScope, right: ReadScope): ReadScope {
+  return { tables: [...new Set([...left.tables, ...right.tables])], ipSets: left.ipSets || right.ipSets };
+}
+
+/** What a refused write may mean: the kernel is not as we thought. A rule may be refused for a set that somebody destroyed. */
+function scopeOf(write: KernelWrite): ReadScope {
+  return { tables: 'table' in write ? [write.table] : [], ipSets: true };
+}
+
+function isExpected(error: unknown): boolean {
+  return error instanceof RefusedError || error instanceof CommandError;
+}
+
+function noCounts(): { writes: number; chainsWritten: number; chainsRemoved: number; setsWritten: number } {
+  return { writes: 0, chainsWritten: 0, chainsRemoved: 0, setsWritten: 0 };
+}
