@@ -1,0 +1,296 @@
+/** Who reaches what, and whose address the endpoint sees (kube-proxy.md 1.11; scenario 68 and others), walked through the chains. */
+import { describe, expect, test } from 'vitest';
+import type { ServiceOptions } from '../../src/service/options.ts';
+import { Bench, cidr, endpoint, service, slice, tcp } from './fixtures.ts';
+import { type Client, type Probe, probe } from './flows.ts';
+
+const here = '10.180.0.1:80';
+const there = '10.180.1.1:80';
+const all = [here, there];
+const endpoints = [endpoint('10.180.0.1', 'here'), endpoint('10.180.1.1')];
+
+const frontends = {
+  clusterIp: { to: '172.30.0.41', port: 80 },
+  nodePort: { to: '192.168.0.2', port: 30_080 },
+  loadBalancer: { to: '1.2.3.4', port: 80 },
+  externalIp: { to: '5.6.7.8', port: 80 },
+} as const;
+type Frontend = keyof typeof frontends;
+
+const policies = ['Cluster', 'Local'] as const;
+const clients: readonly Client[] = ['pod', 'node', 'outside'];
+const configurations: Readonly<Record<string, Partial<ServiceOptions>>> = {
+  base: {},
+  'no detector': { detector: { kind: 'none' } },
+  masqueradeAll: { masqueradeAll: true },
+  'masqueradeAll, no detector': { masqueradeAll: true, detector: { kind: 'none' } },
+};
+
+const full = {
+  type: 'LoadBalancer',
+  loadBalancerIps: ['1.2.3.4'],
+  externalIps: ['5.6.7.8'],
+  ports: [{ nodePort: 30_080 }],
+} as const;
+
+/** The table as written in kube-proxy.md, and its changes by configuration. */
+function expectedOf(from: Client, frontend: Frontend, policy: 'Cluster' | 'Local', configuration: string) {
+  const hasDetector = !configuration.includes('no detector');
+  if (frontend === 'clusterIp') {
+    const masquerade = configuration.includes('masqueradeAll') || (hasDetector && from !== 'pod');
+    return { reaches: policy === 'Local' ? [here] : all, masquerade };
+  }
+  if (policy === 'Cluster') return { reaches: all, masquerade: true };
+  if (from === 'node') return { reaches: all, masquerade: true };
+  if (from === 'pod' && hasDetector) return { reaches: all, masquerade: false };
+  return { reaches: [here], masquerade: false };
+}
+
+const rows = Object.keys(configurations).flatMap((configuration) =>
+  clients.flatMap((from) =>
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keys of the object above
+    (Object.keys(frontends) as Frontend[]).flatMap((frontend) =>
+      policies.map((policy) => ({ configuration, from, frontend, policy })),
+    ),
+  ),
+);
+
+test.each(rows)(
+  '68: $configuration: $from -> $frontend, policy $policy',
+  ({ configuration, from, frontend, policy }) => {
+    const bench = new Bench(configurations[configuration]).set(
+      service('ns/web', { ...full, externalTrafficPolicy: policy, internalTrafficPolicy: policy }),
+      slice('ns/web', endpoints),
+    );
+    expect(probe(bench, { from, ...frontends[frontend] })).toEqual(expectedOf(from, frontend, policy, configuration));
+  },
+);
+
+test.each(['bridge', 'interfacePrefix', 'nodeCidr'] as const)('the detector %s tells pods from others', (kind) => {
+  const detector = {
+    bridge: { kind: 'bridge', name: 'cni0' },
+    interfacePrefix: { kind: 'interfacePrefix', prefix: 'cni' },
+    nodeCidr: { kind: 'nodeCidr', cidrs: [cidr('10.0.0.0/24')] },
+  } as const;
+  const bench = new Bench({ detector: detector[kind] }).set(service('ns/web'), slice('ns/web', endpoints));
+  const masqueraded = clients.map((from) => probe(bench, { from, ...frontends.clusterIp }));
+  expect(masqueraded).toMatchObject([{ masquerade: false }, { masquerade: true }, { masquerade: true }]);
+});
+
+describe('nothing local, policy Local', () => {
+  const policy = { externalTrafficPolicy: 'Local', internalTrafficPolicy: 'Local' } as const;
+  const bench = new Bench().set(service('ns/web', { ...full, ...policy }), slice('ns/web', [endpoint('10.180.1.1')]));
+  const rowsOfNothing: readonly (readonly [string, Client, Frontend, 'drop' | 'serve'])[] = [
+    ['56', 'outside', 'nodePort', 'drop'],
+    ['56', 'outside', 'loadBalancer', 'drop'],
+    ['59', 'pod', 'loadBalancer', 'serve'],
+    ['59', 'node', 'nodePort', 'serve'],
+    ['62', 'pod', 'clusterIp', 'drop'],
+    ['62', 'node', 'clusterIp', 'drop'],
+  ];
+  test.each(rowsOfNothing)('%s: %s -> %s: %s', (_, from, frontend, outcome) => {
+    const answer = probe(bench, { from, ...frontends[frontend] });
+    if (outcome === 'drop') expect(answer).toBe('drop');
+    else expect(answer).toMatchObject({ reaches: [there] });
+  });
+});
+
+describe('no endpoints', () => {
+  const bench = new Bench().set(service('ns/web', full));
+  const outcomes = (frontend: Frontend) => clients.map((from) => probe(bench, { from, ...frontends[frontend] }));
+
+  test.each(['clusterIp', 'nodePort'] as const)('3, 34: everybody is rejected at the %s', (frontend) => {
+    expect(outcomes(frontend)).toEqual(['reject', 'reject', 'reject']);
+  });
+
+  test.each(['loadBalancer', 'externalIp'] as const)(
+    '49: at the %s all but the node, which kube-proxy lets out too',
+    (frontend) => {
+      const { to, port } = frontends[frontend];
+      expect(outcomes(frontend)).toEqual(['reject', { reaches: [`${to}:${port}`], masquerade: false }, 'reject']);
+    },
+  );
+});
+
+describe('source ranges', () => {
+  const ranges = { loadBalancerSourceRanges: [cidr('203.0.113.0/25'), cidr('10.0.0.7/32'), cidr('192.168.0.0/24')] };
+  const bench = new Bench().set(service('ns/web', { ...full, ...ranges }), slice('ns/web', endpoints));
+  const rowsOfRanges: readonly (readonly [string, Probe, boolean])[] = [
+    ['44: a client inside', { from: 'outside', ...frontends.loadBalancer }, true],
+    ['44: a client outside', { from: 'outside', source: '203.0.113.200', ...frontends.loadBalancer }, false],
+    ['44: a pod inside', { from: 'pod', ...frontends.loadBalancer }, true],
+    ['44: a pod outside', { from: 'pod', source: '10.0.0.8', ...frontends.loadBalancer }, false],
+    [
+      '45: the node with the balancer’s own address',
+      { from: 'node', source: '1.2.3.4', ...frontends.loadBalancer },
+      true,
+    ],
+    ['38: nodePorts have no ranges', { from: 'outside', source: '203.0.113.200', ...frontends.nodePort }, true],
+    ['external IPs have none either', { from: 'outside', source: '203.0.113.200', ...frontends.externalIp }, true],
+  ];
+  test.each(rowsOfRanges)('%s', (_, sent, isServed) => {
+    const answer = probe(bench, sent);
+    if (isServed) expect(answer).toMatchObject({ reaches: all });
+    else expect(answer).toBe('drop');
+  });
+});
+
+describe('ports and protocols', () => {
+  const ports = [
+    { name: 'tcp', port: 80 },
+    { name: 'udp', port: 80, protocol: 'UDP' },
+    { name: 'sctp', port: 80, protocol: 'SCTP' },
+  ] as const;
+  const bench = new Bench().set(
+    service('ns/web', { ports }),
+    slice('ns/web', [endpoint('10.180.0.1', 'here')], {
+      ports: [
+        tcp(8080, 'tcp'),
+        { name: 'udp', protocol: 'UDP', port: 5353 },
+        { name: 'sctp', protocol: 'SCTP', port: 38_412 },
+      ],
+    }),
+  );
+  test.each([
+    ['TCP', 8080],
+    ['UDP', 5353],
+    ['SCTP', 38_412],
+  ] as const)('6, 7: %s goes to its own port', (protocol, port) => {
+    expect(probe(bench, { from: 'pod', to: '172.30.0.41', port: 80, protocol })).toEqual({
+      reaches: [`10.180.0.1:${port}`],
+      masquerade: false,
+    });
+  });
+
+  test('8: the UDP port goes: TCP stays', () => {
+    bench.set(service('ns/web', { ports: ports.slice(0, 1) }));
+    expect(probe(bench, { from: 'pod', to: '172.30.0.41', port: 80, protocol: 'UDP' })).toMatchObject({
+      reaches: ['172.30.0.41:80'],
+    });
+    expect(probe(bench, { from: 'pod', to: '172.30.0.41', port: 80 })).toMatchObject({ reaches: ['10.180.0.1:8080'] });
+  });
+
+  test('9, 10: a port or protocol without a Service matches nothing', () => {
+    expect(probe(bench, { from: 'pod', to: '172.30.0.41', port: 81 })).toMatchObject({ reaches: ['172.30.0.41:81'] });
+  });
+
+  test('13: an endpoint that reaches itself is masqueraded', () => {
+    const answer = probe(bench, { from: 'pod', source: '10.180.0.1', to: '172.30.0.41', port: 80 });
+    expect(answer).toEqual({ reaches: ['10.180.0.1:8080'], masquerade: true });
+  });
+});
+
+describe('where nodePorts answer', () => {
+  const web = [service('ns/web', full), slice('ns/web', endpoints)];
+  const rowsOfPlaces: readonly (readonly [string, Partial<ServiceOptions>, Probe, boolean])[] = [
+    ['30: localhost', {}, { from: 'node', source: '127.0.0.1', to: '127.0.0.1', port: 30_080 }, true],
+    [
+      '31: switched off',
+      { localhostNodePorts: false },
+      { from: 'node', source: '127.0.0.1', to: '127.0.0.1', port: 30_080 },
+      false,
+    ],
+    [
+      '31: not among the addresses',
+      chosen('192.168.0.0/24'),
+      { from: 'node', source: '127.0.0.1', to: '127.0.0.1', port: 30_080 },
+      false,
+    ],
+    [
+      'among the addresses',
+      chosen('127.0.0.0/8'),
+      { from: 'node', source: '127.0.0.1', to: '127.0.0.1', port: 30_080 },
+      true,
+    ],
+    ['32: ::1 never', {}, { from: 'node', source: '::1', to: '::1', port: 30_080 }, false],
+    ['29: a chosen address', chosen('192.168.0.0/24'), { from: 'outside', ...frontends.nodePort }, true],
+    ['29: not a chosen address', chosen('172.16.0.0/12'), { from: 'outside', ...frontends.nodePort }, false],
+    ['29: a /0 among them', chosen('172.16.0.0/12', '0.0.0.0/0'), { from: 'outside', ...frontends.nodePort }, true],
+    ['29: only of the other family', chosen('fd00::/8'), { from: 'outside', ...frontends.nodePort }, true],
+  ];
+  test.each(rowsOfPlaces)('%s', (_, overrides, sent, isServed) => {
+    const answer = probe(new Bench(overrides).set(...web), sent);
+    const untouched = {
+      reaches: [`${sent.to.includes(':') ? `[${sent.to}]` : sent.to}:${sent.port}`],
+      masquerade: false,
+    };
+    if (isServed) expect(answer).toEqual({ reaches: all, masquerade: true });
+    else expect(answer).toEqual(untouched);
+  });
+
+  test('28: the jump to the nodePorts is last', () => {
+    expect(
+      new Bench()
+        .set(...web)
+        .rules('nat', 'KUBE-SERVICES')
+        .at(-1),
+    ).toMatch(/ -j KUBE-NODEPORTS$/);
+  });
+
+  test('35: one number for TCP and UDP', () => {
+    const udp = service('ns/dns', {
+      type: 'NodePort',
+      clusterIps: ['172.30.0.53'],
+      ports: [{ protocol: 'UDP', nodePort: 30_080 }],
+    });
+    const bench = new Bench().set(
+      ...web,
+      udp,
+      slice('ns/dns', [endpoint('10.180.0.53', 'here')], {
+        ports: [{ name: '', protocol: 'UDP', port: 53 }],
+      }),
+    );
+    expect(probe(bench, { from: 'outside', ...frontends.nodePort, protocol: 'UDP' })).toMatchObject({
+      reaches: ['10.180.0.53:53'],
+    });
+    expect(probe(bench, { from: 'outside', ...frontends.nodePort })).toMatchObject({ reaches: all });
+  });
+
+  test('36: a nodePort that changes', () => {
+    const bench = new Bench().set(...web).set(service('ns/web', { ...full, ports: [{ nodePort: 30_081 }] }));
+    expect(probe(bench, { from: 'outside', ...frontends.nodePort })).toMatchObject({ reaches: ['192.168.0.2:30080'] });
+    expect(probe(bench, { from: 'outside', to: '192.168.0.2', port: 30_081 })).toMatchObject({ reaches: all });
+  });
+
+  function chosen(...texts: readonly string[]): Partial<ServiceOptions> {
+    return { nodePortAddresses: texts.map(cidr) };
+  }
+});
+
+test('33: a neighbour’s packet to 127.0.0.1 is dropped', () => {
+  const bench = new Bench().set();
+  expect(probe(bench, { from: 'outside', to: '127.0.0.1', port: 22 })).toBe('drop');
+});
+
+test('89, 90: affinity follows the endpoints', () => {
+  const sticky = service('ns/web', { sessionAffinitySeconds: 60 });
+  const bench = new Bench().set(sticky, slice('ns/web', endpoints));
+  const lists = () => bench.rules('nat', bench.chainNames('nat').find((name) => name.startsWith('KUBE-SVC-')) ?? '');
+  const [kept, gone] = lists().flatMap((rule) => /--name (\S+)/.exec(rule)?.[1] ?? []);
+  bench.set(slice('ns/web', endpoints.slice(0, 1)));
+  expect(lists().join()).toContain(kept);
+  expect(lists().join()).not.toContain(gone);
+  bench.set(service('ns/web'));
+  expect(
+    bench
+      .chainNames('nat')
+      .flatMap((name) => bench.rules('nat', name))
+      .join(),
+  ).not.toContain('recent');
+});
+
+test('addresses of IPv6 work the same', () => {
+  const dual = service('ns/web', {
+    ...full,
+    clusterIps: ['fd00:172:30::41'],
+    loadBalancerIps: ['2001:db8::1'],
+    externalIps: [],
+  });
+  const bench = new Bench().set(dual, slice('ns/web', [endpoint('fd00:10:180::1', 'here')]));
+  const answers = [
+    { to: 'fd00:172:30::41', port: 80 },
+    { to: '2001:db8::1', port: 80 },
+    { to: 'fd00:192::2', port: 30_080 },
+  ].map((frontend) => probe(bench, { from: 'outside', ...frontend }));
+  expect(answers).toEqual(answers.map(() => ({ reaches: ['[fd00:10:180::1]:80'], masquerade: true })));
+});
