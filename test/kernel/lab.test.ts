@@ -15,7 +15,8 @@ import { labDefaults } from '../../src/lab/options.ts';
 import type { LabState } from '../../src/lab/run-directory.ts';
 import { isAlive, pause, readState } from '../../src/lab/run-directory.ts';
 import { labStatus } from '../../src/lab/status.ts';
-import { labUp } from '../../src/lab/up.ts';
+import { labForeground, labUp } from '../../src/lab/up.ts';
+import { createLogger } from '../../src/telemetry/logger.ts';
 import { describeKernel } from './netns.ts';
 import { probe } from './probe.ts';
 
@@ -109,6 +110,38 @@ describeKernel('a lab', () => {
     await labDown({ name });
   });
 
+  test('a command in a pod has our streams, and its exit code is ours', async () => {
+    await labUp(options);
+    const script = join(import.meta.dirname, '..', '..', 'src', 'lab', 'exec.ts');
+    const code = `import { labExec } from ${JSON.stringify(script)};
+      process.exitCode = await labExec(${JSON.stringify(name)}, process.argv[1], process.argv.slice(2));`;
+    const inPod = (...argv: string[]) => [process.execPath, '--input-type=module', '-e', code, ...argv] as const;
+    expect((await run(inPod('alone', 'cat'), { input: 'to and fro' })).stdout).toBe('to and fro');
+    expect((await run(inPod('web', 'curl', '-s', 'http://alone/'))).stdout).toBe('alone\n');
+    expect((await run(inPod('node/node-0', 'ip', '-o', 'link', 'show', 'eth0'))).stdout).toContain('eth0');
+    await expect(run(inPod('outside', 'sh', '-c', 'exit 7'))).rejects.toMatchObject({ exitCode: 7 });
+    await expect(run(inPod('outside', 'sh', '-c', 'kill -9 $$'))).rejects.toMatchObject({ exitCode: 137 });
+    await expect(run(inPod('nobody', 'true'))).rejects.toThrow(/no pod default\/nobody in lab .*default\/alone/);
+    await labDown({ name });
+  });
+
+  test('a lab in the foreground lives until it is told to end', async () => {
+    const controller = new AbortController();
+    const ready = Promise.withResolvers<LabState>();
+    const lab = labForeground(options, {
+      signal: controller.signal,
+      logger: createLogger('error'),
+      onProgress: () => undefined,
+      onReady: ready.resolve,
+    });
+    const state = await Promise.race([ready.promise, lab]);
+    if (state === undefined) throw new Error('the lab ended');
+    expect((await probe(state, { from: 'web', to: 'alone', port: 80, protocol: 'TCP' })).verdict).toBe('allowed');
+    controller.abort();
+    await lab;
+    expect(await namespacesOf((owner) => owner === name)).toEqual([]);
+  });
+
   test('a name that is up is refused', async () => {
     await labUp(options);
     await expect(labUp(options)).rejects.toThrow(/a lab named .* is up/);
@@ -154,7 +187,7 @@ describeKernel('a lab', () => {
     const route = JSON.parse((await run(['ip', '-json', '-4', 'route', 'show', 'table', 'main'])).stdout);
     const taken = route.find(({ dst }: { dst: string }) => dst.includes('/'))?.dst;
     expect(taken).toBeDefined();
-    const node = `apiVersion: v1\nkind: Node\nmetadata: { name: n }\nspec: { podCIDR: ${taken} }\n`;
+    const node = `apiVersion: v1\nkind: Node\nmetadata: { name: taken }\nspec: { podCIDR: ${taken} }\n`;
     await writeFile(join(options.directory, 'node.yaml'), node);
     const failure = await labUp(options).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(LabError);
