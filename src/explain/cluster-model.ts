@@ -36,9 +36,10 @@ export interface NodeModel {
   readonly name: string;
   readonly tracer: NodeTracer;
   readonly policyPlan: CompiledNode['policyPlan'];
+  /** All its own. */
+  readonly addresses: readonly IpAddress[];
   /** Where the node sends from when it speaks to others. */
   addressOf(family: IpFamily): IpAddress | undefined;
-  isOwnAddress(address: IpAddress): boolean;
   attachmentOf(pod: Pod, address: IpAddress): Attachment;
 }
 
@@ -88,6 +89,12 @@ export class ClusterModel {
   /** Where a pod would be: an address there that nobody owns is nobody's. */
   isInPodCidr(address: IpAddress): boolean {
     return this.#podCidrs.some((cidr) => cidrContains(cidr, address));
+  }
+
+  /** An address for pods that no pod has, nor a node that a packet has met: whatever refuses a packet to it, nobody would have been there. */
+  isNobodys(address: IpAddress): boolean {
+    if (this.#owners.has(address) || !this.isInPodCidr(address)) return false;
+    return ![...this.#nodes.values()].some(({ addresses }) => addresses.includes(address));
   }
 
   outsideAddress(family: IpFamily): IpAddress | undefined {
@@ -148,8 +155,8 @@ function makeNode(name: string, { dataplane, policyPlan, facts }: CompiledNode, 
     name,
     tracer: new NodeTracer(dataplane, host),
     policyPlan,
+    addresses: [...own],
     addressOf: primary,
-    isOwnAddress: (address) => own.has(address),
     attachmentOf: (pod, address) => attachmentOf(pod, address, facts),
   };
 }

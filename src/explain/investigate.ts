@@ -41,7 +41,7 @@ export function investigate(model: ClusterModel, question: Question): Investigat
   const branches = everyBranch((choices) => {
     const connection = chooseOne(connections, (probability) => choices.take(shareOf(probability)));
     return { connection, journey: travel(model, connection, { choices, record: true }) };
-  }).map(judge);
+  }).map((branch) => judge(model, branch));
   const denied = branches.find(({ verdict }) => verdict === 'denied');
   if (denied?.how === undefined) return { question, verdict: 'allowed', branches };
   return { question, verdict: 'denied', how: denied.how, branches };
@@ -64,16 +64,16 @@ function chooseOne<T>(candidates: readonly T[], take: (probability: number) => b
 
 type Walked = Pick<InvestigatedBranch, 'connection' | 'journey'>;
 
-function judge({ probability, result }: Branch<Walked>): InvestigatedBranch {
-  const how = howDenied(result.journey);
+function judge(model: ClusterModel, { probability, result }: Branch<Walked>): InvestigatedBranch {
+  const how = howDenied(model, result.journey);
   if (how === undefined) return { probability, ...result, verdict: 'allowed' };
   return { probability, ...result, verdict: 'denied', how };
 }
 
-function howDenied(journey: Journey): How | undefined {
+function howDenied(model: ClusterModel, journey: Journey): How | undefined {
   const { outcome } = journey;
   if (outcome.kind === 'delivered') return undefined;
-  if (outcome.kind === 'lost') return 'unknown-address';
+  if (outcome.kind === 'lost' || model.isNobodys(outcome.packet.destination)) return 'unknown-address';
   return hasNoEndpoint(journey) ? 'no-endpoint' : outcome.how;
 }
 

@@ -70,6 +70,16 @@ export function nameOfParty(party: Party): string {
   }
 }
 
+/** The pod of that name, or all pods of the Deployment: what `matrix` is narrowed to. */
+export function parsePods(text: string, context: NameContext): Parsed<readonly Pod[]> {
+  const party = parseParty(text, context);
+  if (!party.ok) return party;
+  if (party.value.kind !== 'pod') return failure(`"${text}" is not a pod: expected NS/NAME of a pod or a Deployment`);
+  const { pod } = party.value;
+  const wanted = text.trim().slice(text.trim().lastIndexOf('/') + 1);
+  return success(pod.name === wanted ? [pod] : podsOfDeployment(context.state, pod.namespace, wanted));
+}
+
 /** Pods of a Deployment, by name; those that have ended last. */
 export function podsOfDeployment(state: ClusterState, namespace: string, name: string): readonly Pod[] {
   const pods = [...state.pods.values()].filter((pod) => pod.namespace === namespace && pod.deployment === name);

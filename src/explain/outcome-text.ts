@@ -19,7 +19,8 @@ export function outcomeText(model: ClusterModel, { journey, connection }: Invest
       return deliveredText(outcome.to, outcome.packet);
     case 'refused': {
       const step = lastStep(journey);
-      return `${outcome.how === 'drop' ? 'dropped' : 'rejected'} on node ${outcome.node}${step === undefined ? '' : `: ${reasonText(step)}`}`;
+      const nobody = model.isNobodys(outcome.packet.destination) ? `${nobodyText(model, outcome.packet)}; ` : '';
+      return `${nobody}${outcome.how === 'drop' ? 'dropped' : 'rejected'} on node ${outcome.node}${step === undefined ? '' : `: ${reasonText(step)}`}`;
     }
     case 'lost':
       return lostText(model, outcome.packet, connection.protocol);
@@ -72,6 +73,10 @@ function lostText(model: ClusterModel, packet: Packet, protocol: string): string
     const known = owner.service.ports.map((served) => `${served.port}/${served.protocol}`).join(', ');
     return `Service ${keyOf(owner.service)} has no port ${port} at ${destination}: its ports are ${known === '' ? 'none' : known}`;
   }
+  return nobodyText(model, packet);
+}
+
+function nobodyText(model: ClusterModel, { destination }: Packet): string {
   const ended = endedPod(model, destination);
   if (ended !== undefined) return `pod ${keyOf(ended)}, which had ${destination}, has ended (${ended.phase})`;
   return `nobody has the address ${destination}`;

@@ -1,0 +1,163 @@
+/** An investigation for people: the way of the packet, the verdict, and for a refusal what would have to change. */
+
+import { shareToNumber } from '../dataplane/trace/share.ts';
+import type { TraceStep } from '../dataplane/trace/step.ts';
+import { stepHash } from '../dataplane/trace/step.ts';
+import { type IpAddress, joinHostPort } from '../lib/ip.ts';
+import type { ClusterModel } from './cluster-model.ts';
+import { explainedStep } from './explain.ts';
+import type { Answer, How, InvestigatedBranch, Investigation } from './investigate.ts';
+import { lastStep, type Origin } from './journey.ts';
+import { nameOfParty } from './names.ts';
+import { outcomeText, ownerText } from './outcome-text.ts';
+import type { Paint } from './paint.ts';
+import { plainPaint } from './paint.ts';
+import { refusalLines } from './refusal-text.ts';
+import { isVisible } from './visible-steps.ts';
+
+export interface TextOptions {
+  /** Absent: no colours. */
+  readonly paint?: Paint;
+  /** Every rule that matched, not only those that tell something. */
+  readonly verbose?: boolean;
+}
+
+/** Ends with a line break. */
+export function renderExplanation(
+  model: ClusterModel,
+  investigation: Investigation,
+  { paint = plainPaint, verbose = false }: TextOptions = {},
+): string {
+  const { branches, impossible, verdict } = investigation;
+  const shown = branches.find((branch) => branch.verdict === verdict);
+  const lines = [paint.strong(titleOf(model, investigation, shown)), ''];
+  if (branches.length > 1) lines.push(...branchLines(model, investigation, paint), '');
+  if (shown !== undefined) lines.push(...hopLines(shown, { paint, verbose }));
+  lines.push(`${verdictText(investigation, paint)}: ${impossible?.reason ?? endText(model, shown)}`);
+  if (shown !== undefined) lines.push(...refusalLines(model, shown, paint));
+  return `${lines.join('\n')}\n`;
+}
+
+/** Where a refusal is to be found in `iptables-save`; how it ended otherwise. */
+function endText(model: ClusterModel, branch: InvestigatedBranch | undefined): string {
+  if (branch === undefined) return 'nobody to send to';
+  const step = lastStep(branch.journey);
+  const text = outcomeText(model, branch);
+  if (branch.journey.outcome.kind !== 'refused' || step?.kind !== 'rule') return text;
+  const hash = stepHash(step);
+  const place = `rule ${step.index + 1} of chain ${step.chain}, table ${step.table}`;
+  return `${text}\n  by ${place}${hash === undefined ? '' : `, comment cali:${hash}`}`;
+}
+
+function titleOf(model: ClusterModel, { question }: Investigation, branch: InvestigatedBranch | undefined): string {
+  const { from, to } = question;
+  const name = nameOfParty(to.party);
+  const target = `${name} port ${to.port}/${to.protocol}`;
+  if (branch === undefined) return `${nameOfParty(from)} to ${target}`;
+  const { connection } = branch;
+  return `${nameOfParty(from)}${originText(connection.from)} to ${target}${destinationText(model, name, connection.to)}`;
+}
+
+function originText(origin: Origin): string {
+  return origin.kind === 'outside' ? ` (${origin.address})` : ` (${origin.address} on ${origin.node})`;
+}
+
+function destinationText(model: ClusterModel, name: string, address: IpAddress): string {
+  const owner = model.ownerOf(address);
+  const place = owner?.kind === 'pod' && owner.pod.nodeName !== undefined ? ` on ${owner.pod.nodeName}` : '';
+  if (name === address) return place === '' ? '' : ` (${ownerText(model, address)}${place})`;
+  return ` (${address}${place})`;
+}
+
+/** One line for each endpoint. */
+function branchLines(model: ClusterModel, { branches }: Investigation, paint: Paint): readonly string[] {
+  const rows = branches.map((branch) => {
+    const { destination, destinationPort } = branch.journey.outcome.packet;
+    const place = joinHostPort(destination, destinationPort ?? 0);
+    return { percent: percentText(branch), place, name: ownerText(model, destination), branch };
+  });
+  const width = Math.max(...rows.map(({ place }) => place.length));
+  const nameWidth = Math.max(...rows.map(({ name }) => name.length));
+  return [
+    `One of ${branches.length} endpoints is chosen for each connection:`,
+    ...rows.map(
+      ({ percent, place, name, branch }) =>
+        `  ${percent}  ${place.padEnd(width)}  ${name.padEnd(nameWidth)}  ${answerText(branch.verdict, paint)}`,
+    ),
+  ];
+}
+
+function percentText({ probability }: InvestigatedBranch): string {
+  return `${(shareToNumber(probability) * 100).toFixed(1)}%`.padStart(6);
+}
+
+function hopLines({ journey }: InvestigatedBranch, options: Required<TextOptions>): readonly string[] {
+  return journey.hops.flatMap(({ node, trace }) => {
+    const steps = trace.path.filter((step) => options.verbose || isVisible(step));
+    const places = groupByPlace(steps);
+    const body = places.flatMap(({ title, own }) => [`  ${title}`, ...stepLines(node, own, options.paint)]);
+    const quiet = ['  no rule that decides anything'];
+    return [options.paint.strong(`node ${node}`), ...(body.length === 0 ? quiet : body), ''];
+  });
+}
+
+/** Steps of one table at one hook, as they follow each other. */
+function groupByPlace(steps: readonly TraceStep[]): readonly { readonly title: string; readonly own: TraceStep[] }[] {
+  const groups: { readonly title: string; readonly own: TraceStep[] }[] = [];
+  for (const step of steps) {
+    const title = `${step.hook}, table ${step.table}`;
+    const last = groups.at(-1);
+    if (last?.title === title) last.own.push(step);
+    else groups.push({ title, own: [step] });
+  }
+  return groups;
+}
+
+function stepLines(node: string, steps: readonly TraceStep[], paint: Paint): readonly string[] {
+  const rows = steps.map((step) => {
+    const { chain = '', rule, action, reason, object, path, file, line } = explainedStep(node, step);
+    const asked = path === undefined ? '' : ` (${sourceText({ object, path, file, line })})`;
+    return { chain: rule === undefined ? chain : `${chain} ${rule}`, action, text: `${reason}${asked}`, step };
+  });
+  const chainWidth = Math.max(...rows.map(({ chain }) => chain.length));
+  const actionWidth = Math.max(...rows.map(({ action }) => action.length));
+  return rows.map(({ chain, action, text, step }) => {
+    const padded = action.padEnd(actionWidth);
+    return `    ${chain.padEnd(chainWidth)}  ${isRefusing(step) ? paint.bad(padded) : padded}  ${paint.faint(text)}`;
+  });
+}
+
+function isRefusing(step: TraceStep): boolean {
+  return step.kind === 'rule' && (step.rule.action.kind === 'drop' || step.rule.action.kind === 'reject');
+}
+
+interface SourceText {
+  readonly object: string | undefined;
+  readonly path: string;
+  readonly file: string | undefined;
+  readonly line: number | undefined;
+}
+
+function sourceText({ object, path, file, line }: SourceText): string {
+  const place = file === undefined ? '' : `, ${file}${line === undefined ? '' : `:${line}`}`;
+  return `${object === undefined ? '' : `${object} `}${path}${place}`;
+}
+
+function verdictText({ verdict, how }: Investigation, paint: Paint): string {
+  if (verdict === 'allowed') return paint.good('ALLOWED');
+  return paint.bad(`DENIED${how === undefined ? '' : ` (${howText(how)})`}`);
+}
+
+function howText(how: How): string {
+  const words: Readonly<Record<How, string>> = {
+    drop: 'the connection times out',
+    reject: 'the connection is refused',
+    'no-endpoint': 'the Service has no endpoint',
+    'unknown-address': 'nobody is there',
+  };
+  return words[how];
+}
+
+function answerText(verdict: Answer, paint: Paint): string {
+  return verdict === 'allowed' ? paint.good(verdict) : paint.bad(verdict);
+}
