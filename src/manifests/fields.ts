@@ -233,7 +233,8 @@ function isOldBoolean(text: string): boolean {
 }
 
 function suggest(key: string, known: readonly string[]): string {
-  const near = known.filter((candidate) => editDistance(key.toLowerCase(), candidate.toLowerCase()) <= 2);
+  const allowed = key.length < 6 ? 1 : 2;
+  const near = known.filter((candidate) => editDistance(key.toLowerCase(), candidate.toLowerCase()) <= allowed);
   if (near.length === 1) return `did you mean ${near[0]}?`;
   return known.length > 8 ? 'expected a field of the API' : `expected ${alternatives(known)}`;
 }

@@ -99,8 +99,8 @@ function readEndpoint(
 /** Names are of no use to a node agent, so those of an FQDN slice are left out. */
 function readAddresses(report: ObjectReport, field: Field, type: AddressType): readonly IpAddress[] {
   const items = readItems(report, field);
-  if (items.length === 0 && !report.failedAt(field.path)) report.error(field, 'missing, expected at least one address');
   if (type === 'FQDN') return [];
+  if (items.length === 0 && !report.failedAt(field.path)) report.error(field, 'missing, expected at least one address');
   return items.flatMap((item) => {
     if (item.tree === undefined) report.error(item, `empty, expected an ${type} address`);
     const address = readUnicastIp(report, item);

@@ -1,5 +1,5 @@
 /** YAML text as a tree in which every value knows its line; aliases and merge keys are resolved. */
-import type { Document, ParsedNode, YAMLMap } from 'yaml';
+import type { Alias, Document, ParsedNode, YAMLMap } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
 
 export type Tree = MapTree | ListTree | ScalarTree;
@@ -45,8 +45,8 @@ export interface Chunk {
   readonly line: number;
 }
 
-/** Values in one document, aliases counted as often as they stand: more is an attack or a mistake. */
-const valueLimit = 1_000_000;
+/** Values that the aliases of one document may repeat: more is an attack or a mistake. */
+const repeatLimit = 20_000;
 const depthLimit = 100;
 
 /**
@@ -119,7 +119,8 @@ class TreeBuilder {
   failure: BrokenDocument | undefined;
   readonly #document: Document.Parsed;
   readonly #lineAt: (offset: number) => number;
-  #values = 0;
+  #openAliases = 0;
+  #repeated = 0;
 
   constructor(document: Document.Parsed, lineAt: (offset: number) => number) {
     this.#document = document;
@@ -128,18 +129,23 @@ class TreeBuilder {
 
   build(node: unknown, depth: number): Tree {
     const line = this.#lineOf(node);
-    this.#values += 1;
+    if (this.#openAliases > 0) this.#repeated += 1;
     if (depth > depthLimit) return this.#fail(line, `nested deeper than ${depthLimit} levels`);
-    if (this.#values > valueLimit) return this.#fail(line, `more than ${valueLimit} values, aliases counted`);
-    if (isAlias(node)) {
-      const target = node.resolve(this.#document);
-      if (target === undefined) return this.#fail(line, `the alias *${node.source} has no anchor`);
-      return this.build(target, depth + 1);
-    }
+    if (this.#repeated > repeatLimit) return this.#fail(line, `aliases repeat more than ${repeatLimit} values`);
+    if (isAlias(node)) return this.#buildAlias(node, line, depth);
     if (isMap<ParsedNode, ParsedNode | null>(node)) return this.#buildMap(node, line, depth);
     if (isSeq(node)) return { kind: 'list', line, items: this.#buildItems(node.items, depth) };
     if (isScalar(node)) return scalarTree(node.value, line, node.type === 'PLAIN' ? node.source : undefined);
     return scalarTree(null, line, undefined);
+  }
+
+  #buildAlias(node: Alias, line: number, depth: number): Tree {
+    const target = node.resolve(this.#document);
+    if (target === undefined) return this.#fail(line, `the alias *${node.source} has no anchor`);
+    this.#openAliases += 1;
+    const tree = this.build(target, depth + 1);
+    this.#openAliases -= 1;
+    return tree;
   }
 
   #buildItems(items: readonly unknown[], depth: number): Tree[] {
