@@ -1,0 +1,208 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { maxAttempts } from '../../src/agent/agent.ts';
+import { endpointStatuses } from '../../src/agent/endpoint-status.ts';
+import { CommandError } from '../../src/backends/exec.ts';
+import { policy, labels } from '../policy/objects.ts';
+import { pod } from '../policy/objects.ts';
+import { run, seedChanges, set, startAgent, stopAgent } from './agent-fixture.ts';
+import type { StartedAgent } from './agent-fixture.ts';
+
+let started: StartedAgent;
+beforeEach(() => {
+  started = startAgent();
+});
+afterEach(() => stopAgent(started));
+
+const db = 'default/db-8d66ff5f7-bp6kf';
+const dbAddress = '10.88.0.26';
+
+function programmed(): Readonly<Record<string, boolean>> {
+  const { agent } = started;
+  const statuses = endpointStatuses(agent.desired.compiler, agent.kernel.programmed);
+  return Object.fromEntries(statuses.map((status) => [status.pod, status.programmed]));
+}
+
+function messages(level: string): readonly unknown[] {
+  return started.log.filter((line) => line.level === level).map((line) => line.msg);
+}
+
+async function bringUp(): Promise<void> {
+  started.source.deliver({ changes: seedChanges(), synced: true, diagnostics: [] });
+  await run(started);
+}
+
+describe('start', () => {
+  test('nothing is read or written before the source is synced', async () => {
+    started.source.deliver({ changes: seedChanges(), synced: false });
+    await run(started, 10_000);
+    expect(started.kernel.calls).toEqual([]);
+    expect(started.readiness.isReady).toBe(false);
+  });
+
+  test('then everything is written, and the agent is ready', async () => {
+    await bringUp();
+    expect(started.kernel.table('ip', 'filter').save()).toContain('cali-pi-_tTE-E7yY40ogArNVgKt');
+    expect(started.readiness.parts).toEqual([{ part: 'source' }, { part: 'node' }, { part: 'kernel' }]);
+    expect(Object.values(programmed())).toEqual([true, true, true]);
+    expect(messages('info')).toEqual(['dataplane applied']);
+  });
+
+  test('a second agent on the same kernel writes nothing', async () => {
+    await bringUp();
+    const before = started.kernel.writes.length;
+    const second = startAgent(started.kernel);
+    second.source.deliver({ changes: seedChanges(), synced: true });
+    await run(second);
+    expect(second.readiness.isReady).toBe(true);
+    expect(started.kernel.writes.length).toBe(before);
+    expect(second.log).toEqual([]);
+    await stopAgent(second);
+  });
+});
+
+describe('at rest', () => {
+  test('hours of comparing write nothing and log nothing', async () => {
+    await bringUp();
+    const { length } = started.kernel.writes;
+    const lines = started.log.length;
+    for (let round = 0; round < 5; round += 1) await run(started, 90_000).then(() => run(started));
+    expect(started.kernel.writes.length).toBe(length);
+    expect(started.log.length).toBe(lines);
+    expect(started.agent.kernel.driftRepairs).toBe(0);
+  });
+
+  test('stopping leaves every rule', async () => {
+    await bringUp();
+    const before = started.kernel.table('ip', 'filter').save();
+    await stopAgent(started);
+    expect(started.kernel.table('ip', 'filter').save()).toBe(before);
+  });
+});
+
+describe('changes', () => {
+  test('a policy is in the kernel within one run, and its latency is counted', async () => {
+    await bringUp();
+    started.source.deliver({
+      changes: [set(policy('default/closed', { podSelector: labels({ app: 'frontend' }), ingress: [] }))],
+      synced: true,
+    });
+    await run(started);
+    expect(started.agent.kernel.appliedRevision).toBe(started.agent.state.revision);
+    const statuses = endpointStatuses(started.agent.desired.compiler, started.agent.kernel.programmed);
+    expect(statuses.find((status) => status.pod.includes('frontend'))?.ingress).toEqual(['default/knp.default.closed']);
+    const latency = await started.metrics.registry.getSingleMetricAsString('sluice_programming_latency_seconds');
+    expect(latency).toContain('sluice_programming_latency_seconds_count{kind="NetworkPolicy"} 2');
+  });
+
+  test('a pod without an interface waits, and is programmed when its link appears', async () => {
+    started.node.hidden.add(dbAddress);
+    await bringUp();
+    expect(programmed()[db]).toBe(false);
+    started.node.hidden.clear();
+    started.node.change();
+    await run(started);
+    expect(programmed()[db]).toBe(true);
+  });
+
+  test('a new pod of this node is looked for at once', async () => {
+    await bringUp();
+    started.source.deliver({
+      changes: [set(pod('default/late', { ips: ['10.88.0.99'], labels: {}, node: 'minikube' }))],
+      synced: true,
+    });
+    await run(started);
+    expect(programmed()['default/late']).toBe(true);
+  });
+
+  test('link events that change nothing write nothing', async () => {
+    await bringUp();
+    const { length } = started.kernel.writes;
+    for (let event = 0; event < 20; event += 1) started.node.change();
+    await run(started);
+    await run(started);
+    expect(started.kernel.writes.length).toBe(length);
+    expect(started.node.reads).toBeLessThan(5);
+  });
+});
+
+describe('diagnostics', () => {
+  const mistake = { severity: 'error', object: 'NetworkPolicy default/x', message: 'port is missing' } as const;
+
+  test('a mistake is logged once when it appears and once when it is mended', async () => {
+    started.source.deliver({ changes: seedChanges(), synced: true, diagnostics: [mistake] });
+    await run(started);
+    await run(started, 90_000);
+    await run(started);
+    expect(messages('error')).toEqual(['object was not understood']);
+    started.source.deliver({ changes: [], synced: true, diagnostics: [] });
+    await run(started);
+    expect(messages('info')).toContain('mistake was mended');
+    expect(started.agent.diagnostics).toEqual([]);
+  });
+
+  test('what the kernel refuses is told, and everything else works on', async () => {
+    started.kernel.refuses = (rule) => rule.includes('cali40s:LrVD8vMIGQDyv8Y7sPFB1Ge');
+    await bringUp();
+    expect(started.agent.diagnostics).toMatchObject([
+      { severity: 'error', object: 'NetworkPolicy default/allow-db-access' },
+    ]);
+    expect(started.readiness.isReady).toBe(true);
+    expect(programmed()['default/frontend-8b474f47-zdqdv']).toBe(true);
+  });
+});
+
+describe('drift', () => {
+  test('what somebody removed comes back at the next compare, with a count and a line', async () => {
+    await bringUp();
+    const before = started.kernel.table('ip', 'filter').save();
+    await started.kernel.run(['iptables-nft-restore', '--noflush'], {
+      input: '*filter\n:cali-pi-_tTE-E7yY40ogArNVgKt - -\nCOMMIT\n',
+    });
+    expect(started.kernel.table('ip', 'filter').save()).not.toBe(before);
+    await run(started, 90_000);
+    await run(started);
+    expect(started.kernel.table('ip', 'filter').save()).toBe(before);
+    expect(started.agent.kernel.driftRepairs).toBe(1);
+    expect(messages('warn')).toEqual(['drift was mended']);
+  });
+});
+
+describe('failures', () => {
+  const killed = new CommandError({ argv: ['iptables-nft-restore'], exitCode: 137, stderr: 'killed' });
+
+  function failAll(times: number): void {
+    for (let time = 0; time < times; time += 1) started.kernel.failNext(/restore/, killed);
+  }
+
+  test('a failed write is tried again by itself until everything is in', async () => {
+    failAll(3);
+    await bringUp();
+    expect(started.readiness.parts.find(({ part }) => part === 'kernel')?.reason).toContain('killed');
+    for (let round = 0; round < 6; round += 1) await run(started, 1000);
+    expect(started.readiness.isReady).toBe(true);
+    expect(Object.values(programmed())).toEqual([true, true, true]);
+    expect(started.agent.lastFailure).toBeUndefined();
+    expect(started.agent.failures).toBeGreaterThan(0);
+  });
+
+  test('a change whose write fails is not lost', async () => {
+    await bringUp();
+    failAll(4);
+    started.source.deliver({
+      changes: [set(policy('default/closed', { podSelector: labels({ app: 'frontend' }), ingress: [] }))],
+      synced: true,
+    });
+    await run(started);
+    expect(programmed()['default/frontend-8b474f47-zdqdv']).toBe(false);
+    for (let round = 0; round < 6; round += 1) await run(started, 1000);
+    expect(programmed()['default/frontend-8b474f47-zdqdv']).toBe(true);
+  });
+
+  test('what fails again and again ends the agent, and readiness names the part', async () => {
+    failAll(1000);
+    await bringUp();
+    for (let round = 0; round < maxAttempts * 2; round += 1) await run(started, 10_000);
+    expect(await started.ended).toBe(killed);
+    expect(started.readiness.parts.find(({ part }) => part === 'kernel')?.reason).toContain(`${maxAttempts} times`);
+  });
+});
