@@ -11,7 +11,7 @@ import { LabError } from './lab-error.ts';
 import type { LabOptions } from './options.ts';
 import type { LabPlan, NodePlan } from './plan.ts';
 import type { RecordedProcess, RunDirectory } from './run-directory.ts';
-import { endProcesses, identityOf, pause } from './run-directory.ts';
+import { endProcesses, identityOf, pause, writePidFile } from './run-directory.ts';
 
 const restartPauseMs = 1000;
 const stopGraceMs = 5000;
@@ -54,7 +54,10 @@ export class Agents {
       detached: true,
     });
     const identity = await identityOf(child.pid);
-    if (identity !== undefined) this.#running.set(node.name, { what: `agent ${node.name}`, ...identity });
+    if (identity !== undefined) {
+      this.#running.set(node.name, { what: `agent ${node.name}`, ...identity });
+      await writePidFile(join(directory.agent(node.name), 'agent.pid'), identity);
+    }
     void this.#watch(node, child);
     await this.#context.onStarted();
   }

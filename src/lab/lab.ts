@@ -137,7 +137,8 @@ export class Lab {
     const nodes = [...plan.nodes.values()];
     onProgress({ step: 'agents', done: 0, total: nodes.length });
     await Promise.all(nodes.map((node) => this.#agents.start(node)));
-    await this.#agents.waitUntilProgrammed(plan, signal, (done, total) =>
+    const wired = { ...plan, pods: this.#pods.wired };
+    await this.#agents.waitUntilProgrammed(wired, signal, (done, total) =>
       onProgress({ step: 'programmed', done, total }),
     );
   }
@@ -169,6 +170,7 @@ export class Lab {
       name: this.#options.name,
       directory: this.#options.directory,
       cni: plan.cni,
+      ipFamilies: plan.families,
       lab: this.#identity,
       phase: this.#phase,
       processes: this.#agents.processes,

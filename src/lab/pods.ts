@@ -5,6 +5,7 @@ import {
   aliasNamespace,
   inParallel,
   linkEtc,
+  namespacesOf,
   removeNamespaces,
   runBatch,
   unlinkEtc,
@@ -31,6 +32,11 @@ export class LabPods {
     this.#context = context;
   }
 
+  /** The pods that are there, by `namespace/name`. */
+  get wired(): ReadonlyMap<string, PodPlan> {
+    return this.#wired;
+  }
+
   get problems(): readonly string[] {
     return [...this.#problems.values()].flat();
   }
@@ -41,8 +47,9 @@ export class LabPods {
     await this.#remove(plan, gone);
     const added = [...plan.pods.values()].filter((pod) => !this.#wired.has(pod.key));
     for (const key of this.#problems.keys()) if (!plan.pods.has(key)) this.#problems.delete(key);
-    const own = added.filter((pod) => !pod.hostNetwork);
-    await addNamespaces(own.map((pod) => pod.netns));
+    const present = new Set(await namespacesOf(() => true));
+    const missing = added.filter((pod) => !pod.hostNetwork && !present.has(pod.netns));
+    await addNamespaces(missing.map((pod) => pod.netns));
     let done = 0;
     await inParallel(added, async (pod) => {
       await this.#addOrReport(plan, pod);

@@ -1,7 +1,7 @@
 /** Where a lab keeps its state, and who is alive of what is written there. */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { IpAddress } from '../lib/ip.ts';
+import type { IpAddress, IpFamily } from '../lib/ip.ts';
 
 /** A process and when it started: a number that is used again belongs to somebody else. */
 export interface ProcessIdentity {
@@ -18,7 +18,8 @@ export interface RecordedProcess extends ProcessIdentity {
 export interface LabState {
   readonly name: string;
   readonly directory: string;
-  readonly cni: string;
+  readonly cni: 'ptp' | 'bridge';
+  readonly ipFamilies: readonly IpFamily[];
   /** The process that follows the manifests and answers for the pods. */
   readonly lab: ProcessIdentity;
   readonly phase: 'starting' | 'ready';
@@ -82,11 +83,17 @@ export async function claimRunDirectory(name: string): Promise<boolean> {
   if (mine === undefined) throw new Error('/proc is not mounted');
   try {
     await writeFile(join(path, 'lock'), JSON.stringify(mine), { flag: 'wx' });
+    await writePidFile(join(path, 'lab.pid'), mine);
     return true;
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return false;
     throw error;
   }
+}
+
+/** For people and their scripts; what is ended is decided by the state file, which knows the start time too. */
+export async function writePidFile(file: string, { pid }: ProcessIdentity): Promise<void> {
+  await writeFile(file, `${pid}\n`);
 }
 
 /** The live process that holds the lab; undefined where there is none, or a dead one. */

@@ -114,6 +114,8 @@ function serve(pod: PodPlan, opened: OpenPod, socket: unknown): void {
 
 function serveHttp(pod: PodPlan, opened: OpenPod, listener: TcpServer): void {
   opened.listeners.push(listener);
+  // A connection that could not be accepted (too many open files) is the client's trouble, not the end of all pods.
+  listener.on('error', () => undefined);
   const http = createServer({ keepAliveTimeout: 3_600_000 }, (request, response) => {
     respond(pod, request, response);
   });

@@ -21,7 +21,11 @@ import { describeKernel } from './netns.ts';
 import { probe, probeAll } from './probe.ts';
 
 const sctpToo = [...web, { port: 132, protocol: 'SCTP' as const }];
-const cluster = clusterOf(
+const hostPorts = [
+  { port: 8080, protocol: 'TCP' as const },
+  { port: 8053, protocol: 'UDP' as const },
+];
+const objects = [
   node('n1', ['172.31.255.2', 'fd00:172:31:255::2'], ['10.88.0.0/24', 'fd00:10:88::/64']),
   node('n2', ['172.31.255.3', 'fd00:172:31:255::3'], ['10.88.1.0/24', 'fd00:10:88:1::/64']),
   pod('a', 'n1', ['10.88.0.10', 'fd00:10:88::10']),
@@ -29,14 +33,12 @@ const cluster = clusterOf(
   pod('c', 'n2', ['10.88.1.10', 'fd00:10:88:1::10'], { ports: sctpToo }),
   pod('host', 'n2', ['172.31.255.3', 'fd00:172:31:255::3'], {
     hostNetwork: true,
-    ports: [
-      { port: 8080, protocol: 'TCP' },
-      { port: 8053, protocol: 'UDP' },
-    ],
+    ports: hostPorts,
   }),
   pod('stray', 'n2', ['10.99.0.7']),
   service('backend', ['10.96.0.10']),
-);
+];
+const cluster = clusterOf(...objects);
 
 for (const cni of ['ptp', 'bridge'] as const) {
   describeKernel(`wiring of a lab, ${cni}`, () => {
@@ -154,6 +156,23 @@ for (const cni of ['ptp', 'bridge'] as const) {
       expect(hosts).toContain('10.96.0.10\tbackend backend.default.svc.cluster.local');
     });
 
+    test('a port that is taken is a message; the other ports and pods go on', async () => {
+      const rival = pod('rival', 'n2', ['172.31.255.3'], { hostNetwork: true, ports: [...hostPorts, ...web] });
+      const grown = planLab(clusterOf(...objects, rival), options);
+      await pods.follow(grown);
+      expect(pods.problems).toEqual([
+        expect.stringMatching(/^default\/rival: no server on 8080\/TCP: .*EADDRINUSE/),
+        ...['172.31.255.3', 'fd00:172:31:255::3'].map(() =>
+          expect.stringMatching(/^default\/rival: no server on 8053\/UDP: .*EADDRINUSE/),
+        ),
+      ]);
+      const flow = { from: 'a', to: 'node/n2', port: 80, protocol: 'TCP' as const };
+      expect((await probe(lab, flow)).answer?.pod).toBe('rival');
+      await pods.follow(plan);
+      expect(pods.problems).toEqual([]);
+      expect((await probe(lab, flow)).verdict).toBe('denied');
+    });
+
     if (cni === 'bridge') {
       test('the bridge hairpins nothing, as its plugin leaves it', async () => {
         const links = await inside(namespaceOf(lab, 'node/n1'), ['bridge', '-details', 'link', 'show']);
@@ -168,6 +187,7 @@ function stateOf(plan: LabPlan, name: string): LabState {
     name,
     directory: '/nowhere',
     cni: plan.cni,
+    ipFamilies: plan.families,
     lab: { pid: process.pid, startTime: '0' },
     phase: 'ready',
     processes: [],

@@ -38,12 +38,12 @@ spec: { selector: { app: web }, ports: [{ port: 80 }] }
 ---
 ${podText('alone')}`;
 
-function podText(name: string): string {
+function podText(name: string, port = 80): string {
   return `
 apiVersion: v1
 kind: Pod
 metadata: { name: ${name} }
-spec: { containers: [{ name: c, image: none, ports: [{ containerPort: 80 }, { containerPort: 53, protocol: UDP }] }] }
+spec: { containers: [{ name: c, image: none, ports: [{ containerPort: ${port} }, { containerPort: 53, protocol: UDP }] }] }
 `;
 }
 
@@ -83,8 +83,13 @@ describeKernel('a lab', () => {
     await addPod('later');
     const grown = await untilState(name, (state) => hasPod(state, 'default/later'));
     expect(addressesOf(grown, 'default/alone')).toEqual(addressesOf(lab, 'default/alone'));
-    expect((await probe(grown, { from: 'outside', to: 'later', port: 53, protocol: 'UDP' })).answer?.pod).toBe('later');
+    const outsideToLater = { from: 'outside', to: 'later', port: 80, protocol: 'TCP' as const };
+    expect((await probe(grown, outsideToLater)).answer?.pod).toBe('later');
+    expect((await probe(grown, { ...outsideToLater, port: 53, protocol: 'UDP' })).answer?.pod).toBe('later');
     expect(await inside(grown, 'alone', ['curl', '-s', 'http://later/'])).toBe('later\n');
+
+    await addPod('later', 8080);
+    await untilTrue(async () => (await probe(grown, { ...outsideToLater, port: 8080 })).answer?.pod === 'later');
 
     await unlink(join(options.directory, 'later.yaml'));
     const shrunk = await untilState(name, (state) => !hasPod(state, 'default/later'));
@@ -207,9 +212,9 @@ describeKernel('a lab', () => {
     expect(failure).toMatchObject({ problem: 'input', message: expect.stringMatching(message) });
   });
 
-  async function addPod(pod: string): Promise<void> {
+  async function addPod(pod: string, port = 80): Promise<void> {
     const draft = join(options.directory, `.${pod}`);
-    await writeFile(draft, podText(pod));
+    await writeFile(draft, podText(pod, port));
     await rename(draft, join(options.directory, `${pod}.yaml`));
   }
 
