@@ -80,7 +80,8 @@ function explainedBranch(model: ClusterModel, branch: InvestigatedBranch): Expla
     action: branch.journey.outcome.kind,
     reason: outcomeText(model, branch),
   };
-  const isSaid = branch.journey.outcome.kind === 'refused';
+  // A rule that refuses is the last word, unless nobody would have been there anyway.
+  const isSaid = branch.journey.outcome.kind === 'refused' && branch.how !== 'unknown-address';
   return {
     probability: shareToNumber(branch.probability),
     verdict: branch.verdict,

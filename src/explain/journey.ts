@@ -5,7 +5,6 @@ import type { Packet } from '../dataplane/trace/packet.ts';
 import { packetOf } from '../dataplane/trace/packet.ts';
 import type { Trace, TraceStep } from '../dataplane/trace/step.ts';
 import type { IpAddress } from '../lib/ip.ts';
-import { familyOf } from '../lib/ip.ts';
 import type { ClusterModel, NodeModel } from './cluster-model.ts';
 import { uplinkName } from './cluster-model.ts';
 
@@ -144,9 +143,4 @@ function afterHop(model: ClusterModel, node: NodeModel, trace: Trace): string | 
         ? { kind: 'lost', packet }
         : { kind: 'delivered', to: { kind: 'outside' }, packet };
   }
-}
-
-/** The family of a connection's addresses. */
-export function familyOfConnection({ to }: Connection): 'ipv4' | 'ipv6' {
-  return familyOf(to);
 }
