@@ -68,6 +68,12 @@ describe('readiness and traffic policies', () => {
       { cluster: [b], local: [a], external: 'serve' },
     ],
     [
+      '72: a local one is ready: only that one',
+      externalLocal,
+      [endpoint(a, 'here', servingTerminating), endpoint(b, 'here')],
+      { cluster: [b], local: [b] },
+    ],
+    [
       '73: one ready elsewhere: only that one',
       {},
       [endpoint(a, 'here', servingTerminating), endpoint(b)],

@@ -123,10 +123,11 @@ test('two Services that claim one address and port: the first by name, both ways
 });
 
 test('a dispatch tree has the shape of its entries, whatever their history', () => {
-  const someKey = fc.integer({ min: 0, max: 0xfff }).map((value) => value.toString(16).padStart(3, '0'));
+  // Few enough that most removals meet an entry.
+  const someKey = fc.integer({ min: 0, max: 40 }).map((value) => (value * 7).toString(16).padStart(3, '0'));
   const someEntry = fc.record({ key: someKey, id: fc.constantFrom('a', 'b') });
   fc.assert(
-    fc.property(fc.array(fc.tuple(someEntry, fc.boolean()), { maxLength: 300 }), (history) => {
+    fc.property(fc.array(fc.tuple(someEntry, fc.boolean()), { minLength: 60, maxLength: 200 }), (history) => {
       const present = new Map<string, { key: string; id: string }>();
       let tree: Tree<number> | undefined;
       for (const [entry, isAdded] of history) {
