@@ -15,6 +15,8 @@ const aliases: Readonly<Record<string, string>> = {
   '--goto': '-g',
   '--source-port': '--sport',
   '--destination-port': '--dport',
+  '--source-ports': '--sports',
+  '--destination-ports': '--dports',
 };
 
 /** What iptables-save adds to a rule that was written without it. */
