@@ -166,6 +166,26 @@ test('a Service with three endpoints is three branches; one that is denied makes
   expect(said).toContain('Policies see the endpoint 10.88.0.26:80, not the address 10.96.0.20:80 that was asked for.');
 });
 
+test('twelve endpoints behind one of forty Services are a twelfth each', () => {
+  const pods = Array.from({ length: 12 }, (_, index) =>
+    pod(`default/many-${index}`, 'minikube', [`10.88.0.${100 + index}`]),
+  );
+  const others = Array.from({ length: 40 }, (_, index) => service(`default/other-${index}`, `10.96.1.${index}`));
+  const more = [
+    ...pods,
+    ...others,
+    service('default/many', '10.96.0.30'),
+    endpoints(
+      'default/many',
+      pods.flatMap(({ ips }) => ips),
+    ),
+  ];
+  const { explanation } = ask('frontend', 'svc/default/many:80', more);
+  expect(explanation.branches.map(({ probability }) => probability)).toEqual(Array.from({ length: 12 }, () => 1 / 12));
+  const reached = explanation.branches.map(({ steps }) => steps.at(-1)?.reason.split(' ')[3]);
+  expect(new Set(reached)).toEqual(new Set(pods.map(({ name }) => `default/${name}`)));
+});
+
 test.each([
   ['no endpoint', 'svc/default/none:80', 'no-endpoint', 'has no endpoints'],
   [
