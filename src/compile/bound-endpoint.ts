@@ -3,6 +3,7 @@ import type { EndpointBinding, NodeFacts } from '../dataplane/endpoint-binding.t
 import { vethName } from '../dataplane/names.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { familyOf, type IpAddress, type IpFamily } from '../lib/ip.ts';
+import { sameValue } from '../lib/same-value.ts';
 import type { WorkloadEndpoint } from '../policy/plan.ts';
 
 /** A local pod whose host side is known: it is programmed. */
@@ -30,12 +31,13 @@ export function addressOf(endpoint: WorkloadEndpoint, family: IpFamily): IpAddre
 /**
  * Two pods may claim one address or one interface for a while (an address given again while its last owner still
  * terminates). Then one pod is programmed, a pod that is not terminating before one that is, then by key; the other
- * stays closed until the claim ends.
+ * stays closed until the claim ends. An endpoint that is as it was in `before` stays the same object.
  */
 export function bindEndpoints(
   planned: ReadonlyMap<string, WorkloadEndpoint>,
   facts: NodeFacts,
   families: readonly IpFamily[],
+  before: ReadonlyMap<string, BoundEndpoint> = new Map(),
 ): BoundEndpoints {
   const endpoints = new Map<string, BoundEndpoint>();
   const diagnostics: Diagnostic[] = [];
@@ -45,10 +47,12 @@ export function bindEndpoints(
     if (bound === undefined) continue;
     const refusal = isUsableInterface(bound) ? conflict(bound, owners) : badInterface(bound);
     if (refusal === undefined) {
-      endpoints.set(bound.key, bound);
+      endpoints.set(bound.key, sameOrNew(bound, before.get(bound.key)));
       for (const claim of claims(bound)) owners.set(claim, bound.key);
     } else {
-      diagnostics.push({ severity: 'error', object: `Pod ${bound.key}`, message: refusal });
+      // A terminating pod that has lost its address is the ordinary course of things.
+      const severity = bound.pod.terminating ? 'warning' : 'error';
+      diagnostics.push({ severity, object: `Pod ${bound.key}`, message: refusal });
     }
   }
   return { endpoints: new Map([...endpoints].sort(([left], [right]) => compare(left, right))), diagnostics };
@@ -79,6 +83,17 @@ function bindEndpoint(
     ...(name === undefined ? {} : { interface: name }),
     bindings,
   };
+}
+
+function sameOrNew(bound: BoundEndpoint, before: BoundEndpoint | undefined): BoundEndpoint {
+  const isSame =
+    before !== undefined &&
+    bound.pod === before.pod &&
+    bound.ingress === before.ingress &&
+    bound.egress === before.egress &&
+    bound.chainSuffix === before.chainSuffix &&
+    sameValue(bound.bindings, before.bindings);
+  return isSame ? before : bound;
 }
 
 function interfaceOf(binding: EndpointBinding): string | undefined {

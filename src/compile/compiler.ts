@@ -108,7 +108,8 @@ export class Compiler {
   #bindAgain(plan: PolicyPlanDelta, facts: NodeFacts): void {
     if (plan.endpoints.size === 0 && facts === this.#facts) return;
     this.#facts = facts;
-    this.#bound = bindEndpoints(this.#decider.plan.endpoints, facts, this.#options.ipFamilies);
+    const { endpoints } = this.#bound;
+    this.#bound = bindEndpoints(this.#decider.plan.endpoints, facts, this.#options.ipFamilies, endpoints);
   }
 
   /** Policy's above Services': KUBE-FORWARD accepts what is marked for masquerade. */

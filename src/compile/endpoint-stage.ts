@@ -55,7 +55,8 @@ export class EndpointStage {
     const rendered = tryRender(`Pod ${key}`, () => renderEndpointChains(endpoint, chainSuffix, { invalidDrop }));
     if (rendered.chains !== undefined) return rendered.chains;
     this.#failures.set(key, rendered.diagnostic);
-    return renderEndpointChains(endpoint, chainSuffix, { invalidDrop, disabled: true });
+    const nothing = { key, ingress: [], egress: [], profiles: [] };
+    return renderEndpointChains(nothing, chainSuffix, { invalidDrop, disabled: true });
   }
 
   #familiesOf(endpoint: BoundEndpoint): readonly IpFamily[] {

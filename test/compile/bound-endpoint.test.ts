@@ -53,8 +53,8 @@ test('one address, two pods: the terminating one stays closed', () => {
     { '10.0.0.1': routed('veth1') },
   );
   expect([...endpoints.keys()]).toEqual(['a/new']);
-  expect(diagnostics.map(({ object, message }) => [object, message])).toEqual([
-    ['Pod a/first', expect.stringContaining('address 10.0.0.1 is also that of Pod a/new')],
+  expect(diagnostics.map(({ severity, object, message }) => [severity, object, message])).toEqual([
+    ['warning', 'Pod a/first', expect.stringContaining('address 10.0.0.1 is also that of Pod a/new')],
   ]);
 });
 

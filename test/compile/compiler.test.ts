@@ -5,6 +5,7 @@ import { syntheticFacts } from '../../src/compile/synthetic-facts.ts';
 import type { DataplaneDelta } from '../../src/dataplane/dataplane.ts';
 import { vethName } from '../../src/dataplane/names.ts';
 import { cidr, ip, labels, namespace, pod, pods, policy, rule } from '../policy/objects.ts';
+import type { ServiceOptions } from '../../src/service/options.ts';
 import { factsOf, nodeObject, nodeOptions, routed } from './node.ts';
 import { storeOf } from './seed-cluster.ts';
 
@@ -91,6 +92,14 @@ describe('a change costs what it touches', () => {
     expect(delta.ipSets).toMatchObject([{ kind: 'members', added: ['10.9.1.5'], removed: [] }]);
   });
 
+  test('an endpoint that is as it was stays the same object', () => {
+    const { compiler, change } = started();
+    const before = compiler.endpoints.get('a/db');
+    change(set({ ...web, labels: { app: 'other' } }));
+    expect(before).toBeDefined();
+    expect(compiler.endpoints.get('a/db')).toBe(before);
+  });
+
   test('an unchanged chain stays the same object', () => {
     const { compiler, change } = started();
     const before = new Map(compiler.dataplane.tables.ipv4.chains.filter);
@@ -171,5 +180,37 @@ describe('synthetic facts', () => {
         ['a/web', vethName('a', 'web')],
       ]);
     }
+  });
+});
+
+describe('Services', () => {
+  const services: ServiceOptions = {
+    nodeName: 'node-a',
+    detector: { kind: 'none' },
+    masqueradeAll: false,
+    nodePortAddresses: [],
+    localhostNodePorts: false,
+    nodeAddresses: nodeObject.addresses,
+    conntrackLiberal: false,
+  };
+  const store = storeOf([namespace('a'), nodeObject, web, db, allowWeb]);
+  const { dataplane, servicePlan } = compileAll(store, { ...options, services }, factsOf(bindings));
+  const hooks = dataplane.tables.ipv4.hooks.filter(({ table, chain }) => table === 'filter' && chain === 'FORWARD');
+
+  test('policy is asked before KUBE-FORWARD accepts, and its verdict carried out after everybody', () => {
+    const targets = hooks.map(({ rule: { action } }) => (action.kind === 'jump' ? action.chain : action.kind));
+    expect(targets[0]).toBe('cali-FORWARD');
+    expect(targets).toContain('KUBE-FORWARD');
+    expect(hooks.filter(({ position }) => position === 'last').map(({ rule: { action } }) => action.kind)).toEqual([
+      'accept',
+    ]);
+  });
+
+  test('they have their chains and their plan, and without the option neither', () => {
+    expect([...dataplane.tables.ipv4.chains.nat.keys()]).toContain('KUBE-SERVICES');
+    expect(servicePlan?.services.size).toBe(0);
+    const without = compileAll(store, options, factsOf(bindings));
+    expect(without.servicePlan).toBeUndefined();
+    expect(without.dataplane.tables.ipv4.chains.nat.size).toBe(0);
   });
 });
