@@ -1,7 +1,7 @@
 /** Hand-made plans: what a test needs of a policy and no more. */
-import type { NetworkPolicy, Pod } from '../../src/cluster/objects.ts';
+import type { NetworkPolicy } from '../../src/cluster/objects.ts';
 import type { ActivePolicy, PlannedRule } from '../../src/policy/plan.ts';
-import { type Cidr, type IpAddress, parseCidr, parseIp } from '../../src/lib/ip.ts';
+import { type Cidr, parseCidr } from '../../src/lib/ip.ts';
 
 export function cidr(text: string): Cidr {
   const parsed = parseCidr(text);
@@ -9,13 +9,7 @@ export function cidr(text: string): Cidr {
   return parsed;
 }
 
-export function ip(text: string): IpAddress {
-  const parsed = parseIp(text);
-  if (parsed === undefined) throw new Error(`not an address: ${text}`);
-  return parsed;
-}
-
-export function networkPolicy(namespace: string, name: string): NetworkPolicy {
+function networkPolicy(namespace: string, name: string): NetworkPolicy {
   return {
     kind: 'NetworkPolicy',
     namespace,
@@ -39,24 +33,4 @@ export function activePolicy(
 /** An allow rule; absent parts mean everything. */
 export function allow(parts: Partial<PlannedRule>): PlannedRule {
   return { peer: { kind: 'all' }, ports: { kind: 'all' }, origin: {}, ...parts };
-}
-
-export function pod(key: string, addresses: readonly string[], parts: Partial<Pod> = {}): Pod {
-  const [namespace = '', name = ''] = key.split('/');
-  return {
-    kind: 'Pod',
-    namespace,
-    name,
-    labels: {},
-    serviceAccount: 'default',
-    nodeName: 'node-1',
-    hostNetwork: false,
-    ips: addresses.map(ip),
-    phase: 'Running',
-    terminating: false,
-    ready: true,
-    ports: [],
-    allowedSources: [],
-    ...parts,
-  };
 }
