@@ -76,11 +76,14 @@ export class Agents {
     onProgress: (done: number, total: number) => void,
   ): Promise<void> {
     const deadline = Date.now() + programmedWithinMs;
+    let lastDone = -1;
     for (;;) {
       signal.throwIfAborted();
       const waiting = (await Promise.all([...plan.nodes.values()].map((node) => this.#waitingOn(plan, node)))).flat();
       const total = plan.pods.size;
-      onProgress(total - waiting.filter(({ pod }) => pod !== undefined).length, total);
+      const done = total - waiting.filter(({ pod }) => pod !== undefined).length;
+      if (done !== lastDone) onProgress(done, total);
+      lastDone = done;
       const [first] = waiting;
       if (first === undefined) return;
       const hopeless = [...this.#ends].find(([, ends]) => ends >= hopelessEnds)?.[0];

@@ -38,6 +38,8 @@ export async function labUp(options: LabOptions, control: UpControl = {}): Promi
     detached: true,
     ipc: true,
   });
+  // A detached child keeps nobody waiting; we do wait for it.
+  const waiting = setInterval(() => undefined, 60_000);
   const onAbort = (): boolean => child.kill('SIGTERM');
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
@@ -61,6 +63,7 @@ export async function labUp(options: LabOptions, control: UpControl = {}): Promi
     signal?.throwIfAborted();
     throw error;
   } finally {
+    clearInterval(waiting);
     signal?.removeEventListener('abort', onAbort);
     child.disconnect();
   }
