@@ -1,0 +1,90 @@
+/** Kernel settings that policy depends on: read, set where wrong, and told, never silently restored. */
+import { readFile, writeFile } from 'node:fs/promises';
+import type { IpFamily } from '../../lib/ip.ts';
+
+/** By name (`net.ipv4.ip_forward`). /proc/sys/net shows the network namespace of whoever opens it. */
+export interface SysctlAccess {
+  /** Undefined: this kernel has no such setting (or its module is not loaded). */
+  read(name: string): Promise<string | undefined>;
+  write(name: string, value: string): Promise<void>;
+}
+
+export interface SysctlChange {
+  readonly name: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+export interface SysctlReport {
+  readonly changes: readonly SysctlChange[];
+  /** What could not be set, one sentence each: the agent is not ready while there are any. */
+  readonly problems: readonly string[];
+}
+
+export interface SysctlNeeds {
+  readonly families: readonly IpFamily[];
+  /** Pods are behind a bridge: its frames must pass iptables, those with a VLAN tag too. */
+  readonly bridge: boolean;
+}
+
+/** /proc/sys of this process. */
+export const procSysctls: SysctlAccess = {
+  read: async (name) => {
+    try {
+      return (await readFile(sysctlPath(name), 'utf8')).trim();
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  },
+  write: (name, value) => writeFile(sysctlPath(name), value),
+};
+
+export function sysctlPath(name: string): string {
+  return `/proc/sys/${name.replaceAll('.', '/')}`;
+}
+
+/** Sets what is wrong. `before` is worth keeping: cleanup prints it. */
+export async function ensureSysctls(needs: SysctlNeeds, access: SysctlAccess = procSysctls): Promise<SysctlReport> {
+  const changes: SysctlChange[] = [];
+  const problems: string[] = [];
+  for (const { name, hint } of neededSysctls(needs)) {
+    const before = await access.read(name);
+    if (before === '1') continue;
+    const problem = before === undefined ? `sysctl ${name} is not there: ${hint}` : await setToOne(name, access);
+    if (problem !== undefined) problems.push(problem);
+    else if (before !== undefined) changes.push({ name, before, after: '1' });
+  }
+  return { changes, problems };
+}
+
+/** INVALID must not be dropped where conntrack is told to be liberal about TCP windows. */
+export async function readConntrackLiberal(access: SysctlAccess = procSysctls): Promise<boolean> {
+  return (await access.read('net.netfilter.nf_conntrack_tcp_be_liberal')) === '1';
+}
+
+function neededSysctls({ families, bridge }: SysctlNeeds): readonly { readonly name: string; readonly hint: string }[] {
+  const hint = 'the kernel module br_netfilter must be loaded where pods are behind a bridge';
+  const bridgeNames = ['call-iptables', 'call-ip6tables', 'filter-vlan-tagged'];
+  return [
+    ...(families.includes('ipv4') ? [{ name: 'net.ipv4.ip_forward', hint: 'IPv4 is not in this kernel' }] : []),
+    ...(families.includes('ipv6')
+      ? [{ name: 'net.ipv6.conf.all.forwarding', hint: 'IPv6 is not in this kernel' }]
+      : []),
+    ...(bridge ? bridgeNames.map((name) => ({ name: `net.bridge.bridge-nf-${name}`, hint })) : []),
+  ];
+}
+
+/** Read back: a read-only /proc/sys of a container without privilege may swallow the write. */
+async function setToOne(name: string, access: SysctlAccess): Promise<string | undefined> {
+  try {
+    await access.write(name, '1');
+    return (await access.read(name)) === '1' ? undefined : `sysctl ${name} cannot be set to 1`;
+  } catch (error) {
+    return `sysctl ${name} cannot be set to 1: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
