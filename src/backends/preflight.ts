@@ -1,0 +1,159 @@
+/** Tries everything that will be used on throw-away objects, and names what this machine lacks. */
+import type { KernelWrite } from '../dataplane/kernel-write.ts';
+import { temporarySetName } from '../dataplane/names.ts';
+import type { IpSetType, TableName } from '../dataplane/rule.ts';
+import type { IpFamily } from '../lib/ip.ts';
+import { CommandError } from './exec.ts';
+import type { Argv, Run } from './exec.ts';
+import { RefusedError } from './backend.ts';
+import { programName } from './iptables/iptables.ts';
+import type { IptablesVariant } from './iptables/variant.ts';
+import { KernelBackend } from './kernel-backend.ts';
+import { preflightChain, preflightFeatures } from './preflight-rules.ts';
+import type { Feature } from './preflight-rules.ts';
+
+export interface PreflightOptions {
+  readonly run: Run;
+  readonly variant: IptablesVariant;
+  readonly families: readonly IpFamily[];
+  /** Services will be served too. */
+  readonly services: boolean;
+}
+
+export interface Missing {
+  readonly kind: 'program' | 'set-type' | 'feature';
+  /** `ipset`, `hash:net`, `match physdev`. */
+  readonly name: string;
+  /** One sentence for people: what is missing, where, what it said. */
+  readonly message: string;
+}
+
+/** Empty: the machine has all that is needed. Nothing of the trial stays behind. */
+export async function preflight(options: PreflightOptions): Promise<readonly Missing[]> {
+  const programs = await missingPrograms(options);
+  if (programs.length > 0) return programs;
+  const missing: Missing[] = [];
+  for (const family of options.families) {
+    missing.push(...(await missingSetTypes(options.run, family)));
+    missing.push(...(await missingFeatures(options, family)));
+  }
+  return missing;
+}
+
+/** Program to the first line it says about its version; absent: it is not there. */
+export async function programVersions(run: Run, variant: IptablesVariant): Promise<ReadonlyMap<string, string>> {
+  const programs = [...neededPrograms(variant, ['ipv4', 'ipv6']), ...optionalPrograms];
+  const versions = await Promise.all(programs.map(async (argv) => [argv[0], await versionOf(run, argv)] as const));
+  return new Map(
+    versions.flatMap(([program, version]) => (version === undefined ? [] : [[program, version] as const])),
+  );
+}
+
+const setTypes: readonly IpSetType[] = ['hash:net', 'hash:ip', 'hash:ip,port', 'hash:ip,port,ip'];
+
+/** Drift is found sooner with them. */
+const optionalPrograms: readonly Argv[] = [
+  ['nft', '--version'],
+  ['stdbuf', '--version'],
+];
+
+function neededPrograms(variant: IptablesVariant, families: readonly IpFamily[]): readonly Argv[] {
+  const iptables = families.flatMap((family): readonly Argv[] => [
+    [programName(family, variant, 'restore'), '--version'],
+    [programName(family, variant, 'save'), '--version'],
+  ]);
+  return [...iptables, ['ipset', 'version'], ['ip', '-V'], ['bridge', '-V'], ['conntrack', '--version']];
+}
+
+async function missingPrograms({ run, variant, families }: PreflightOptions): Promise<readonly Missing[]> {
+  const found = await Promise.all(
+    neededPrograms(variant, families).map(async (argv) => ({ name: argv[0], version: await versionOf(run, argv) })),
+  );
+  return found
+    .filter(({ version }) => version === undefined)
+    .map(({ name }) => ({ kind: 'program', name, message: `program ${name} is not on this machine` }));
+}
+
+/** A program that is there but fails (no privilege) is there. */
+async function versionOf(run: Run, argv: Argv): Promise<string | undefined> {
+  try {
+    const { stdout, stderr } = await run(argv);
+    return (stdout + stderr).split('\n')[0]?.trim() ?? '';
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return error.isMissing || error.stderr.includes('No such file or directory') ? undefined : '';
+  }
+}
+
+async function missingSetTypes(run: Run, family: IpFamily): Promise<readonly Missing[]> {
+  const name = temporarySetName(9, family);
+  const missing: Missing[] = [];
+  for (const type of setTypes) {
+    try {
+      await run(['ipset', '-exist', 'destroy', name]);
+      await run(['ipset', 'create', name, type, 'family', family === 'ipv4' ? 'inet' : 'inet6']);
+      await run(['ipset', 'destroy', name]);
+    } catch (error) {
+      const message = `ipset type ${type} does not work for ${familyNames[family]}: ${reasonOf(error)}`;
+      missing.push({ kind: 'set-type', name: type, message });
+    }
+  }
+  return missing;
+}
+
+/** All features of a table at once; one by one only where that fails. */
+async function missingFeatures(options: PreflightOptions, family: IpFamily): Promise<readonly Missing[]> {
+  const { run, variant, services } = options;
+  const backend = new KernelBackend({ run, variant, ownership: { services: false } });
+  const set = temporarySetName(9, family);
+  await run(['ipset', '-exist', 'create', set, 'hash:net', 'family', family === 'ipv4' ? 'inet' : 'inet6']).catch(
+    () => undefined, // a missing set type has its own message
+  );
+  const features = preflightFeatures(family, services);
+  const missing: Missing[] = [];
+  for (const table of new Set(features.map((feature) => feature.table))) {
+    const ofTable = features.filter((feature) => feature.table === table);
+    if ((await tryFeatures(backend, family, table, ofTable)) === undefined) continue;
+    for (const feature of ofTable) {
+      const reason = await tryFeatures(backend, family, table, [feature]);
+      if (reason === undefined) continue;
+      const place = `${familyNames[family]} table ${table} (iptables-${variant})`;
+      const message = `iptables ${feature.name} does not work in the ${place}: ${reason}`;
+      missing.push({ kind: 'feature', name: feature.name, message });
+    }
+  }
+  await run(['ipset', '-exist', 'destroy', set]).catch(() => undefined);
+  return missing;
+}
+
+/** Why the kernel does not take them; undefined: it does. */
+async function tryFeatures(
+  backend: KernelBackend,
+  family: IpFamily,
+  table: TableName,
+  features: readonly Feature[],
+): Promise<string | undefined> {
+  const place = { family, table } as const;
+  const writes: readonly KernelWrite[] = [
+    ...(['cali', 'kube'] as const).flatMap((style): readonly KernelWrite[] => {
+      const rules = features.filter(({ chain }) => chain.style === style).flatMap(({ chain }) => chain.rules);
+      if (rules.length === 0) return [];
+      return [{ kind: 'write-chains', ...place, chains: [{ name: preflightChain, style, rules }] }];
+    }),
+    { kind: 'remove-chains', ...place, names: [preflightChain] },
+  ];
+  try {
+    for (const write of writes) await backend.apply(write);
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+const familyNames: Readonly<Record<IpFamily, string>> = { ipv4: 'IPv4', ipv6: 'IPv6' };
+
+function reasonOf(error: unknown): string {
+  if (error instanceof RefusedError) return error.message;
+  if (error instanceof CommandError) return error.stderr.trim().replaceAll('\n', ' ') || error.message;
+  throw error;
+}

@@ -1,0 +1,107 @@
+/** The preflight, the detection of the iptables variant, and conntrack, on the real kernel. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Conntrack } from '../../src/backends/conntrack/conntrack.ts';
+import type { Run } from '../../src/backends/exec.ts';
+import { CommandError } from '../../src/backends/exec.ts';
+import { detectVariant } from '../../src/backends/iptables/variant.ts';
+import { preflight, programVersions } from '../../src/backends/preflight.ts';
+import type { Netns } from './netns.ts';
+import { createNetns, describeKernel } from './netns.ts';
+
+describeKernel('preflight', () => {
+  let netns: Netns;
+  beforeEach(async () => {
+    netns = await createNetns('pre');
+  });
+  afterEach(() => netns.destroy());
+
+  const options = { families: ['ipv4', 'ipv6'], services: true } as const;
+
+  test.each(['nft', 'legacy'] as const)(
+    '%s: this machine has everything, and nothing stays behind',
+    async (variant) => {
+      expect(await preflight({ ...options, run: netns.run, variant })).toEqual([]);
+      expect(await netns.exec('ipset list -name')).toBe('');
+      for (const family of ['ip', 'ip6'])
+        expect(await netns.exec(`${family}tables-${variant}-save`)).not.toContain('cali');
+    },
+  );
+
+  test('a missing program is named', async () => {
+    const run: Run = (argv, more) =>
+      argv[0] === 'ipset' ? Promise.reject(new CommandError({ argv, code: 'ENOENT' })) : netns.run(argv, more);
+    expect(await preflight({ ...options, run, variant: 'nft' })).toEqual([
+      { kind: 'program', name: 'ipset', message: 'program ipset is not on this machine' },
+    ]);
+    expect((await programVersions(run, 'nft')).get('iptables-nft-restore')).toMatch(/v1\.\d/);
+    expect((await programVersions(run, 'nft')).has('ipset')).toBe(false);
+  });
+
+  /** Asks the real kernel for something that it does not have instead. */
+  const replacing =
+    (from: string, to: string): Run =>
+    (argv, more) => {
+      const [program, ...args] = argv;
+      const input = more?.input?.replaceAll(from, to);
+      return netns.run([program, ...args.map((word) => (word === from ? to : word))], {
+        ...more,
+        ...(input === undefined ? {} : { input }),
+      });
+    };
+
+  test.each(['nft', 'legacy'] as const)(
+    '%s: a missing match, target or set type is named, once for each place',
+    async (variant) => {
+      const noMatch = await preflight({ ...options, run: replacing('-m statistic', '-m nostatistic'), variant });
+      expect(noMatch.map(({ name }) => name)).toEqual(['match statistic', 'match statistic']);
+      expect(noMatch[0]?.message).toMatch(
+        /^iptables match statistic does not work in the IPv4 table nat .*nostatistic/,
+      );
+      const noTarget = await preflight({ ...options, run: replacing('--jump MASQUERADE', '--jump NOMASQ'), variant });
+      expect(noTarget.map(({ name }) => name)).toEqual([
+        'target MASQUERADE (--random-fully)',
+        'target MASQUERADE (--random-fully)',
+      ]);
+      // This kernel has no hash:net,net.
+      const noType = await preflight({ ...options, run: replacing('hash:ip,port,ip', 'hash:net,net'), variant });
+      expect(noType.map(({ kind, name }) => [kind, name])).toEqual([
+        ['set-type', 'hash:ip,port,ip'],
+        ['set-type', 'hash:ip,port,ip'],
+      ]);
+      expect(noType[1]?.message).toMatch(/^ipset type hash:ip,port,ip does not work for IPv6: /);
+      expect(await netns.exec('ipset list -name')).toBe('');
+    },
+  );
+
+  test('the variant: kubelet says, else where rules are, else nft; a mix is told', async () => {
+    const detect = (choice: 'auto' | 'nft' | 'legacy' = 'auto'): ReturnType<typeof detectVariant> =>
+      detectVariant(netns.run, choice);
+    expect(await detect()).toEqual({ variant: 'nft', reason: 'no rules yet' });
+    expect(await netns.exec('cat /proc/net/ip_tables_names')).toBe('');
+    await netns.exec('iptables-legacy -A INPUT -j ACCEPT');
+    expect(await detect()).toEqual({ variant: 'legacy', reason: 'all rules are there' });
+    expect(await detect('nft')).toMatchObject({ variant: 'nft', mixed: expect.stringContaining('legacy') as unknown });
+    await netns.exec('ip6tables-nft -A INPUT -j ACCEPT');
+    expect(await detect()).toMatchObject({
+      variant: 'nft',
+      mixed: expect.stringContaining('legacy tables (1 rules)') as unknown,
+    });
+    await netns.exec('iptables-legacy -t mangle -N KUBE-IPTABLES-HINT');
+    expect(await detect()).toMatchObject({ variant: 'legacy', reason: 'kubelet keeps its chains there' });
+  });
+
+  test('conntrack: a flow is seen and deleted', async () => {
+    await netns.exec('iptables-nft -A OUTPUT -m conntrack --ctstate NEW -j ACCEPT');
+    await netns.exec(['bash', '-c', 'echo x > /dev/udp/127.0.0.1/9']);
+    const conntrack = new Conntrack(netns.run);
+    const [flow, ...others] = await conntrack.flows('ipv4');
+    expect(others).toEqual([]);
+    expect(flow).toMatchObject({ protocol: 'udp', original: { destination: '127.0.0.1', destinationPort: 9 } });
+    if (flow === undefined) return;
+    const filter = { family: 'ipv4', protocol: 'udp', originalDestination: flow.original.destination } as const;
+    expect(await conntrack.delete({ ...filter, originalDestinationPort: 10 })).toBe(0);
+    expect(await conntrack.delete({ ...filter, originalDestinationPort: 9 })).toBe(1);
+    expect(await conntrack.flows('ipv4')).toEqual([]);
+    expect(await conntrack.flows('ipv6')).toEqual([]);
+  });
+});
