@@ -1,6 +1,6 @@
 /** Pods: those of Deployments, the node of each, and its addresses. */
 import type { Node, Pod } from '../cluster/objects.ts';
-import type { IpAddress, IpFamily } from '../lib/ip.ts';
+import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 import { cidrContains, familyOf, formatCidr } from '../lib/ip.ts';
 import { firstFree, hashNumber, hostsOf } from './allocate.ts';
 import type { ClusterDefaults } from './defaults.ts';
@@ -9,6 +9,12 @@ import type { FillReport } from './fill-report.ts';
 import { describePlaced } from './fill-report.ts';
 import { MadeObjects, Memory } from './memory.ts';
 import type { ParsedDeployment, ParsedPod } from './parsed.ts';
+
+interface Addresses {
+  readonly taken: Set<IpAddress>;
+  /** Pod CIDRs in which nothing is free any more. */
+  readonly full: Set<Cidr>;
+}
 
 export class PodFiller {
   readonly #defaults: ClusterDefaults;
@@ -54,10 +60,10 @@ export class PodFiller {
   fill(parsed: readonly ParsedPod[], nodes: readonly Node[], report: FillReport): readonly Pod[] {
     const nodeByName = new Map(nodes.map((node) => [node.name, node]));
     const placed = parsed.map((pod) => ({ pod, node: this.#nodeOf(pod, nodes, nodeByName) }));
-    const taken = this.#takenAddresses(placed, report);
+    const addresses: Addresses = { taken: this.#takenAddresses(placed, report), full: new Set() };
     const pods = placed.map(({ pod, node }) => {
       const key = podKey(pod);
-      const ips = this.#ipsOf(pod, node, taken, report);
+      const ips = this.#ipsOf(pod, node, addresses, report);
       const nodeName = node?.name ?? pod.nodeName;
       const make = () => ({ ...pod, ips, ...(nodeName === undefined ? {} : { nodeName }) });
       return this.#pods.of(key, [pod, nodeName, ...ips], make);
@@ -102,11 +108,11 @@ export class PodFiller {
   }
 
   /** A pod in the node's network has the node's addresses. */
-  #ipsOf(pod: ParsedPod, node: Node | undefined, taken: Set<IpAddress>, report: FillReport): readonly IpAddress[] {
+  #ipsOf(pod: ParsedPod, node: Node | undefined, addresses: Addresses, report: FillReport): readonly IpAddress[] {
     const isUnstated = !pod.ips.whole && pod.ips.values.length === 0;
     if (pod.hostNetwork && isUnstated && pod.phase !== 'Pending') return node?.addresses ?? [];
     return this.#ips.fill(podKey(pod), pod.ips, this.#familiesOf(pod), (family) =>
-      this.#giveIp(pod, node, { family, taken }, report),
+      this.#giveIp(pod, node, { ...addresses, family }, report),
     );
   }
 
@@ -118,16 +124,18 @@ export class PodFiller {
   #giveIp(
     pod: ParsedPod,
     node: Node | undefined,
-    wanted: { readonly family: IpFamily; readonly taken: Set<IpAddress> },
+    wanted: Addresses & { readonly family: IpFamily },
     report: FillReport,
   ): IpAddress | undefined {
-    const { family, taken } = wanted;
+    const { family, taken, full } = wanted;
     const cidr = node?.podCidrs.find((one) => one.family === family);
     if (cidr === undefined) return undefined;
-    const ip = firstFree(podKey(pod), hostsOf(cidr), (one) => taken.has(one));
-    if (ip === undefined) report.exhausted(pod, 'pod address', `${formatCidr(cidr)} of Node ${node?.name}`);
-    else taken.add(ip);
-    return ip;
+    const ip = full.has(cidr) ? undefined : firstFree(podKey(pod), hostsOf(cidr), (one) => taken.has(one));
+    if (ip !== undefined) taken.add(ip);
+    if (ip !== undefined) return ip;
+    full.add(cidr);
+    report.exhausted(pod, 'pod address', `${formatCidr(cidr)} of Node ${node?.name}`);
+    return undefined;
   }
 }
 

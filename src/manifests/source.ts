@@ -1,5 +1,5 @@
 /** A directory of manifests as a cluster that is followed. */
-import { relative, resolve, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import type { FSWatcher } from 'chokidar';
 import { watch as watchFiles } from 'chokidar';
 import type { ClusterSource, SourceBatch } from '../cluster/state.ts';
@@ -92,6 +92,14 @@ class Follower {
       const changed = pathOf(path);
       this.#due.mark(this.#files.isManifest(changed) ? changed : everything, performance.now() + collectMs);
     });
+    // chokidar holds back a second change to a file within 50 ms; the kernel's own event does not wait.
+    watcher.on('raw', (_event, name, details: unknown) => {
+      const watched = watchedPath(details);
+      if (watched === undefined) return;
+      const own = pathOf(watched);
+      const changed = this.#files.isManifest(own) ? own : pathOf(join(watched, name ?? ''));
+      if (this.#files.isManifest(changed)) this.#due.mark(changed, performance.now() + collectMs);
+    });
     // What happened before the watch was complete is found by looking at every file once more.
     watcher.on('ready', () => this.#due.mark(everything, performance.now()));
     watcher.on('error', (error) => {
@@ -151,4 +159,9 @@ class Batches {
     if (changes.length === 0 && !hasNews) return undefined;
     return { changes, synced: true, ...(hasNews ? { diagnostics } : {}) };
   }
+}
+
+function watchedPath(details: unknown): string | undefined {
+  const isKnown = typeof details === 'object' && details !== null && 'watchedPath' in details;
+  return isKnown && typeof details.watchedPath === 'string' ? details.watchedPath : undefined;
 }
