@@ -1,29 +1,32 @@
 /** The chains of one service port: KUBE-SVC, -SVL, -EXT, -FW and -SEP (kube-proxy.md 1.6-1.9). */
-import type { Protocol } from '../cluster/objects.ts';
-import { type ChainName, chainName } from '../dataplane/names.ts';
-import type { Action, Chain, Match, Origin, Rule } from '../dataplane/rule.ts';
-import { type IpAddress, joinHostPort } from '../lib/ip.ts';
+import type { ChainName } from '../dataplane/names.ts';
+import type { Chain, Origin, Rule } from '../dataplane/rule.ts';
+import { joinHostPort } from '../lib/ip.ts';
 import { sameValue } from '../lib/same-value.ts';
 import { balance, type Balancing, balanceListLimit, type Choice } from './balance.ts';
 import { isFromLocalPod, isNotFromLocalPod } from './detector.ts';
-import { endpointChain, portChain, type PortChainKind, servicePortHash } from './names.ts';
+import { EndpointChain, type EndpointText, endpointTextOf } from './endpoint-chain.ts';
 import { LazyChain } from './lazy-chain.ts';
+import { portChain, type PortChainKind, servicePortHash } from './names.ts';
 import type { ServiceOptions } from './options.ts';
 import type { PlannedPort } from './plan.ts';
-import { addressIs, cidrIs, frontendIs, jump, makeRule, protocolIs, type RuleText, sourceIsLocal } from './rules.ts';
+import {
+  addressIs,
+  cidrIs,
+  frontendIs,
+  jump,
+  jumpToMarkMasquerade,
+  makeRule,
+  originOf,
+  sourceIsLocal,
+} from './rules.ts';
 
 /** All in table nat. */
 export interface PortChains {
   readonly port: PlannedPort;
   readonly chains: readonly Chain[];
-  /** `address:port` to its KUBE-SEP chain. */
-  readonly endpointChains: ReadonlyMap<string, EndpointChain>;
+  readonly endpointText: EndpointText;
 }
-
-type EndpointChain = LazyChain<EndpointSource>;
-
-/** Jump here to have the packet masqueraded on its way out. */
-export const jumpToMarkMasquerade: Action = jump(chainName('KUBE-MARK-MASQ'));
 
 /** `before` saves work: endpoint chains that stay the same are taken from it. */
 export function renderPort(
@@ -33,14 +36,17 @@ export function renderPort(
   before?: PortChains,
 ): PortChains {
   const scope = { port, object, options, hash: servicePortHash(port.servicePortName, port.protocol) };
-  const endpointChains = renderEndpoints(scope, before);
+  const text = endpointTextOf(port, object);
+  // The same text as before is the same object, so that an endpoint's chain is known by one comparison.
+  const endpointText = before !== undefined && sameValue(before.endpointText, text) ? before.endpointText : text;
+  const endpointChains = renderEndpoints(port, endpointText, before?.chains ?? []);
   const chains: Chain[] = [];
   if (port.clusterEndpoints.length > 0) chains.push(...balancingChains(scope, 'SVC', endpointChains));
   if (port.localEndpoints.length > 0) chains.push(...balancingChains(scope, 'SVL', endpointChains));
   if (hasExternalChain(port)) chains.push(externalChain(scope));
   if (hasFirewallChain(port)) chains.push(firewallChain(scope));
   chains.push(...endpointChains.values());
-  return { port, chains, endpointChains };
+  return { port, chains, endpointText };
 }
 
 /** There even without a local endpoint: policy Local serves the node and its pods through it all the same. */
@@ -59,10 +65,6 @@ export function chainOfPort(kind: PortChainKind, port: PlannedPort): ChainName {
 /** Where packets to the ClusterIP go. */
 export function internalChain(port: PlannedPort): ChainName {
   return chainOfPort(port.internalPolicy === 'Local' ? 'SVL' : 'SVC', port);
-}
-
-export function originOf(port: PlannedPort, serviceObject: string, note: string): Origin {
-  return { object: serviceObject, path: port.path, note };
 }
 
 /** What the chains of a port are made from, the endpoints aside. */
@@ -105,9 +107,7 @@ function balancingChains(
 
 function balancing({ scope, endpoints, isInternal }: BalancingSource, name: ChainName): Balancing {
   const { servicePortName } = scope.port;
-  const choices = endpoints.map(({ name: chain, source }): Choice => {
-    return { chain, comment: `${servicePortName} -> ${joinHostPort(source.address, source.port)}` };
-  });
+  const choices = endpoints.map(({ name: chain, key }): Choice => ({ chain, comment: `${servicePortName} -> ${key}` }));
   const text = { comment: `${servicePortName} endpoints`, origin: noteOf(scope, 'chooses an endpoint') };
   const { rules, chains } = balance(name, choices, text);
   return {
@@ -201,51 +201,19 @@ function firewallChain(scope: Scope): Chain {
   return { name: portChain('FW', hash), style: 'kube', rules };
 }
 
-interface EndpointSource {
-  readonly text: EndpointText;
-  readonly address: IpAddress;
-  readonly port: number;
-}
-
-/** What the endpoints of a port share. */
-interface EndpointText {
-  readonly protocol: Protocol;
-  readonly hasAffinity: boolean;
-  readonly hairpin: RuleText;
-  readonly dnat: RuleText;
-}
-
 /** In order of `address:port`; an endpoint of both lists has one chain. */
-function renderEndpoints(scope: Scope, before: PortChains | undefined): ReadonlyMap<string, EndpointChain> {
-  const { port } = scope;
-  const comment = port.servicePortName;
-  const text: EndpointText = {
-    protocol: port.protocol,
-    hasAffinity: port.affinitySeconds !== undefined,
-    hairpin: { comment, origin: noteOf(scope, 'hides an endpoint that reaches itself') },
-    dnat: { comment, origin: noteOf(scope, 'an endpoint of the Service') },
-  };
+function renderEndpoints(
+  port: PlannedPort,
+  text: EndpointText,
+  before: readonly Chain[],
+): ReadonlyMap<string, EndpointChain> {
+  const known = new Map(before.filter((chain) => chain instanceof EndpointChain).map((chain) => [chain.key, chain]));
   const chains = new Map<string, EndpointChain>();
   for (const endpoint of port.endpoints) {
     if (!endpoint.inCluster.used && !endpoint.inLocal.used) continue;
     const key = joinHostPort(endpoint.address, endpoint.port);
-    const known = before?.endpointChains.get(key);
-    const isKnown = known !== undefined && sameValue(known.source.text, text);
-    chains.set(key, isKnown ? known : endpointChainOf(text, endpoint.address, endpoint.port));
+    const old = known.get(key);
+    chains.set(key, old?.text === text ? old : new EndpointChain(text, endpoint.address, endpoint.port));
   }
   return chains;
-}
-
-function endpointChainOf(text: EndpointText, address: IpAddress, port: number): EndpointChain {
-  const name = endpointChain(text.dnat.comment ?? '', text.protocol, joinHostPort(address, port));
-  return new LazyChain(name, { text, address, port }, endpointRules);
-}
-
-function endpointRules({ text, address, port }: EndpointSource, name: ChainName): readonly Rule[] {
-  const protocol = protocolIs(text.protocol);
-  const matches: readonly Match[] = text.hasAffinity ? [{ kind: 'recent-set', list: name }, protocol] : [protocol];
-  return [
-    makeRule(text.hairpin, [addressIs('source', address)], jumpToMarkMasquerade),
-    makeRule(text.dnat, matches, { kind: 'dnat', address, port }),
-  ];
 }

@@ -1,11 +1,11 @@
 /** The rules that bring a frontend's packets to a service port's chains, or refuse them (kube-proxy.md 1.5). */
 import type { Action, Match, Rule } from '../dataplane/rule.ts';
 import type { IpAddress } from '../lib/ip.ts';
-import { chainOfPort, hasExternalChain, hasFirewallChain, internalChain, originOf } from './chains.ts';
+import { chainOfPort, hasExternalChain, hasFirewallChain, internalChain } from './chains.ts';
 import { addressKey, portKeyOf } from './dispatch.ts';
 import type { Entry } from './dispatch-tree.ts';
 import type { PlannedPort, Reach } from './plan.ts';
-import { destinationIsLocal, destinationPort, frontendIs, jump, makeRule, protocolIs } from './rules.ts';
+import { destinationIsLocal, destinationPort, frontendIs, jump, makeRule, originOf, protocolIs } from './rules.ts';
 
 /** The lists that make up the dispatch chains. */
 export type SectionName =

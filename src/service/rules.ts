@@ -1,10 +1,9 @@
 /** Small constructors of rules, so that chains read as kube-proxy.md does. Matches that recur are shared objects: there are 100,000 rules. */
 import type { Protocol } from '../cluster/objects.ts';
-import type { ChainName } from '../dataplane/names.ts';
-import type { Action, Match, Origin, Rule, Side, TransportProtocol } from '../dataplane/rule.ts';
+import { type ChainName, chainName } from '../dataplane/names.ts';
+import type { Action, Match, Origin, Rule, Side } from '../dataplane/rule.ts';
 import { bitsOf, type Cidr, familyOf, type IpAddress } from '../lib/ip.ts';
-
-export const tableProtocols: Readonly<Record<Protocol, TransportProtocol>> = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' };
+import type { PlannedPort } from './plan.ts';
 
 const protocolMatches: Readonly<Record<Protocol, Match>> = {
   TCP: { kind: 'protocol', protocol: 'tcp' },
@@ -51,6 +50,14 @@ export function frontendIs(protocol: Protocol, address: IpAddress, port: number)
 
 export function jump(chain: ChainName): Action {
   return { kind: 'jump', chain };
+}
+
+/** Jump here to have the packet masqueraded on its way out. */
+export const jumpToMarkMasquerade: Action = jump(chainName('KUBE-MARK-MASQ'));
+
+/** A rule that a service port asked for, and why. */
+export function originOf(port: PlannedPort, serviceObject: string, note: string): Origin {
+  return { object: serviceObject, path: port.path, note };
 }
 
 /** The one address as a CIDR. */

@@ -1,24 +1,25 @@
 /** EndpointSlices by their Service. */
-import { type EndpointSlice, keyOf } from '../cluster/objects.ts';
+import type { EndpointSlice } from '../cluster/objects.ts';
 
 export class SliceIndex {
-  readonly #byService = new Map<string, Map<string, EndpointSlice>>();
+  readonly #byService = new Map<string, readonly EndpointSlice[]>();
 
   set(slice: EndpointSlice): void {
-    const service = serviceKey(slice);
-    const slices = this.#byService.get(service) ?? new Map<string, EndpointSlice>();
-    slices.set(keyOf(slice), slice);
-    this.#byService.set(service, slices);
+    this.#byService.set(serviceKey(slice), [...this.#others(slice), slice]);
   }
 
   delete(slice: EndpointSlice): void {
-    const slices = this.#byService.get(serviceKey(slice));
-    slices?.delete(keyOf(slice));
-    if (slices?.size === 0) this.#byService.delete(serviceKey(slice));
+    const others = this.#others(slice);
+    if (others.length === 0) this.#byService.delete(serviceKey(slice));
+    else this.#byService.set(serviceKey(slice), others);
   }
 
-  of(service: string): Iterable<EndpointSlice> {
-    return this.#byService.get(service)?.values() ?? [];
+  of(service: string): readonly EndpointSlice[] {
+    return this.#byService.get(service) ?? [];
+  }
+
+  #others(slice: EndpointSlice): readonly EndpointSlice[] {
+    return this.of(serviceKey(slice)).filter((other) => other.name !== slice.name);
   }
 }
 

@@ -29,7 +29,7 @@ export class ServiceStage {
   readonly #families: readonly IpFamily[];
   readonly #slices = new SliceIndex();
   readonly #planned = new Map<string, PlannedService>();
-  readonly #rendered = new Map<string, ReadonlyMap<string, RenderedPort>>();
+  readonly #rendered = new Map<string, readonly RenderedPort[]>();
   readonly #diagnostics = new Map<string, readonly Diagnostic[]>();
   readonly #dispatch: ReadonlyMap<IpFamily, DispatchChains>;
   #isFirst = true;
@@ -93,7 +93,7 @@ export class ServiceStage {
     if (service === undefined) {
       this.#planned.delete(key);
       this.#diagnostics.delete(key);
-      this.#replacePorts(key, new Map(), chains);
+      this.#replacePorts(key, [], chains);
       return;
     }
     const { planned, diagnostics } = decideService(service, this.#slices.of(key), {
@@ -105,25 +105,27 @@ export class ServiceStage {
     if (diagnostics.length > 0) this.#diagnostics.set(key, diagnostics);
     else this.#diagnostics.delete(key);
     const object = describeObject(service);
-    const before = this.#rendered.get(key);
-    const rendered = planned.ports.map((port): [string, RenderedPort] => {
-      const id = idOf(port);
-      return [
-        id,
-        { ...renderPort(port, object, this.#options, before?.get(id)), entries: frontendRules(port, object) },
-      ];
+    const rendered = planned.ports.map((port) => {
+      const before = this.#renderedBefore(key, port);
+      return { ...renderPort(port, object, this.#options, before), entries: frontendRules(port, object) };
     });
-    this.#replacePorts(key, new Map(rendered), chains);
+    this.#replacePorts(key, rendered, chains);
   }
 
-  #replacePorts(key: string, after: ReadonlyMap<string, RenderedPort>, chains: ChainChange[]): void {
-    const before = this.#rendered.get(key);
-    for (const [id, old] of before ?? []) {
-      if (!after.has(id)) this.#replacePort(old.port.family, old, noOutput, chains);
+  #replacePorts(key: string, after: readonly RenderedPort[], chains: ChainChange[]): void {
+    for (const old of this.#rendered.get(key) ?? []) {
+      if (!after.some(({ port }) => isSamePort(port, old.port)))
+        this.#replacePort(old.port.family, old, noOutput, chains);
     }
-    for (const [id, now] of after) this.#replacePort(now.port.family, before?.get(id) ?? noOutput, now, chains);
-    if (after.size === 0) this.#rendered.delete(key);
+    for (const now of after) {
+      this.#replacePort(now.port.family, this.#renderedBefore(key, now.port) ?? noOutput, now, chains);
+    }
+    if (after.length === 0) this.#rendered.delete(key);
     else this.#rendered.set(key, after);
+  }
+
+  #renderedBefore(key: string, port: PlannedPort): RenderedPort | undefined {
+    return this.#rendered.get(key)?.find((old) => isSamePort(old.port, port));
   }
 
   #replacePort(family: IpFamily, before: PortOutput, after: PortOutput, chains: ChainChange[]): void {
@@ -148,7 +150,9 @@ interface RenderedPort extends PortChains {
 
 const zoneLabel = 'topology.kubernetes.io/zone';
 
-/** One service port in one family. */
-function idOf(port: PlannedPort): string {
-  return `${port.family} ${port.servicePortName} ${port.protocol}`;
+/** One service port in one family, before and after a change. */
+function isSamePort(one: PlannedPort, other: PlannedPort): boolean {
+  return (
+    one.family === other.family && one.servicePortName === other.servicePortName && one.protocol === other.protocol
+  );
 }

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ClusterObject } from '../../src/cluster/objects.ts';
+import { ownsChain } from '../../src/dataplane/ownership.ts';
 import { insertEntry, removeEntry, type Tree } from '../../src/service/dispatch-tree.ts';
 import { Bench, endpoint, type ServiceShape, service, slice } from './fixtures.ts';
 import { probe, rulesPassed } from './flows.ts';
@@ -59,6 +60,12 @@ describe('2,000 Services with every kind of frontend', () => {
 
   test('chains are small', () => {
     expect(widest(bench)).toBeLessThanOrEqual(17);
+  });
+
+  test('every chain is known as ours by its name', () => {
+    const names = (['nat', 'filter'] as const).flatMap((table) => bench.chainNames(table));
+    expect(names.length).toBeGreaterThan(6000);
+    expect(names.filter((name) => !ownsChain(name, { services: true }))).toEqual([]);
   });
 
   test.each([0, 1, 255, 256, 1024, 1999])('Service %i is found at each of its frontends', (index) => {
