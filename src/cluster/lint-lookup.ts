@@ -36,7 +36,7 @@ export class PodsOfCluster {
   }
 }
 
-export function rulesOf(policy: NetworkPolicy): readonly PolicyRule[] {
+function rulesOf(policy: NetworkPolicy): readonly PolicyRule[] {
   return [...policy.ingress, ...policy.egress];
 }
 

@@ -211,7 +211,7 @@ function reasonOf(error: unknown): string {
     ENOENT: 'does not exist',
     ENOTDIR: 'is not a directory',
     EACCES: 'may not be read (permission denied)',
-    EISDIR: 'is a directory',
+    EISDIR: 'is a directory, expected a file',
   };
   return reasons[codeOf(error)] ?? (error instanceof Error ? error.message : String(error));
 }
