@@ -1,0 +1,90 @@
+/** Services over time: what changes is served anew, everything else is left alone. Numbers are those of kube-proxy.md section 4. */
+import { describe, expect, test } from 'vitest';
+import type { ClusterChange } from '../../src/cluster/state.ts';
+import { Bench, endpoint, type ServiceShape, service, slice, tcp } from './fixtures.ts';
+import { probe } from './flows.ts';
+
+const key = 'ns/web';
+const pod = '10.1.0.1';
+const served = { reaches: [`${pod}:80`] };
+const clusterIp = { from: 'pod', to: '172.30.0.41', port: 80 } as const;
+const nodePort = { from: 'outside', to: '192.168.0.2', port: 30_080 } as const;
+const loadBalancer = { from: 'outside', to: '1.2.3.4', port: 80 } as const;
+
+const remove: ClusterChange = { type: 'delete', kind: 'Service', key };
+
+test('16: ports come and go', () => {
+  const ports = [
+    { name: 'x', port: 80 },
+    { name: 'y', port: 81 },
+  ];
+  const slices = slice(key, [endpoint(pod)], { ports: [tcp(80, 'x'), tcp(81, 'y')] });
+  const bench = new Bench().set(service(key, { ports: ports.slice(0, 1) }), slices);
+  const one = bench.text();
+  bench.set(service(key, { ports }));
+  expect(probe(bench, { ...clusterIp, port: 81 })).toMatchObject({ reaches: [`${pod}:81`] });
+  bench.set(service(key, { ports: ports.slice(0, 1) }));
+  expect(bench.text()).toEqual(one);
+});
+
+test('17: deleted and made again', () => {
+  const bench = new Bench().set(service(key), slice(key, [endpoint(pod)]));
+  const before = bench.text();
+  bench.apply([remove]);
+  expect(probe(bench, clusterIp)).toMatchObject({ reaches: ['172.30.0.41:80'] });
+  expect(bench.set(service(key)).text()).toEqual(before);
+  bench.apply([remove, { type: 'set', object: service(key) }]);
+  expect(bench.touched).toEqual([]);
+});
+
+describe('53, 40: every change of type', () => {
+  const shapes: Readonly<Record<string, ServiceShape>> = {
+    ClusterIP: {},
+    NodePort: { type: 'NodePort', ports: [{ nodePort: 30_080 }] },
+    LoadBalancer: { type: 'LoadBalancer', loadBalancerIps: ['1.2.3.4'], ports: [{ nodePort: 30_080 }] },
+    ExternalName: { type: 'ExternalName', clusterIps: [], ports: [] },
+    Headless: { headless: true, clusterIps: [] },
+  };
+  const names = Object.keys(shapes);
+  const rows = names.flatMap((from) => names.filter((to) => to !== from).map((to) => [from, to] as const));
+
+  test.each(rows)('%s -> %s', (from, to) => {
+    const bench = new Bench().set(service(key, shapes[from]), slice(key, [endpoint(pod)]));
+    bench.set(service(key, shapes[to]));
+    const isServed = to !== 'ExternalName' && to !== 'Headless';
+    const hasNodePort = to === 'NodePort' || to === 'LoadBalancer';
+    expect(probe(bench, clusterIp)).toMatchObject(isServed ? served : { reaches: ['172.30.0.41:80'] });
+    expect(probe(bench, nodePort)).toMatchObject(hasNodePort ? served : { reaches: ['192.168.0.2:30080'] });
+    expect(probe(bench, loadBalancer)).toMatchObject(to === 'LoadBalancer' ? served : { reaches: ['1.2.3.4:80'] });
+    expect(bench.text()).toEqual(new Bench().set(service(key, shapes[to]), slice(key, [endpoint(pod)])).text());
+  });
+});
+
+test('69: policy Local opens the health check port, Cluster closes it', () => {
+  const shape = { type: 'LoadBalancer', healthCheckNodePort: 31_000, ports: [{ nodePort: 30_080 }] } as const;
+  const bench = new Bench().set(slice(key, [endpoint(pod)]));
+  const health = (externalTrafficPolicy: 'Cluster' | 'Local') =>
+    bench.set(service(key, { ...shape, externalTrafficPolicy })).rules('filter', 'KUBE-NODEPORTS').length;
+  expect([health('Local'), health('Cluster'), health('Local')]).toEqual([1, 0, 1]);
+  expect(probe(bench, nodePort)).toBe('drop');
+});
+
+test('113, 125: one Service more writes none of the others’ chains', () => {
+  const bench = new Bench({}, ['ipv4']).set(service(key), slice(key, [endpoint(pod)]));
+  bench.set(service('ns/second', { clusterIps: ['172.30.0.42'] }), slice('ns/second', [endpoint(pod)]));
+  expect(bench.touched.map((name) => name.replace(/-\w{16}$/, ''))).toEqual([
+    'nat KUBE-SVC',
+    'nat KUBE-SEP',
+    'nat KUBE-SERVICES',
+  ]);
+  bench.apply([remove]);
+  expect(probe(bench, { ...clusterIp, to: '172.30.0.42' })).toMatchObject(served);
+});
+
+test('an endpoint’s condition that changes no list changes no chain', () => {
+  const ready = endpoint('10.1.0.2', 'there', { ready: false, serving: true });
+  const bench = new Bench().set(service(key), slice(key, [endpoint(pod), ready]));
+  bench.set(slice(key, [endpoint(pod), { ...ready, serving: false }]));
+  expect(bench.touched).toEqual([]);
+  expect(bench.port(key).endpoints[1]?.serving).toBe(false);
+});
