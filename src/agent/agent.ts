@@ -123,30 +123,18 @@ export class Agent {
   }
 
   async #followSource(signal: AbortSignal): Promise<void> {
-    for await (const batch of this.#parts.source.watch(signal)) {
+    await forEach(this.#parts.source.watch(signal), (batch) => {
       this.desired.take(batch);
       if (this.desired.isSynced) this.#parts.readiness.ready('source');
       this.#reconciler.markDirty();
-    }
+    });
   }
 
-  /** A monitor that ended has lost events, so the node is read again. */
   async #followNode(signal: AbortSignal): Promise<void> {
-    const { clock, logger, node } = this.#parts;
-    const onChange = (): void => {
+    await forEach(this.#parts.node.changes(signal), () => {
       this.desired.nodeChanged();
       this.#reconciler.markDirty();
-    };
-    while (!signal.aborted) {
-      try {
-        await forEach(node.changes(signal), onChange);
-      } catch (error) {
-        if (!isEnvironmentFailure(error)) throw error;
-        logger.warn({ part: 'node', retryInMs: monitorPauseMs, err: error }, 'watch of links and routes ended');
-        await clock.sleep(monitorPauseMs, signal);
-        onChange();
-      }
-    }
+    });
   }
 
   async #compareNowAndThen(signal: AbortSignal): Promise<void> {
@@ -175,8 +163,6 @@ export class Agent {
     logger.warn({ part, attempt, retryInMs, err: error }, 'update failed');
   }
 }
-
-const monitorPauseMs = 1000;
 
 async function forEach<T>(items: AsyncIterable<T>, act: (item: T) => void): Promise<void> {
   for await (const item of items) act(item);

@@ -10,3 +10,8 @@ export function isEnvironmentFailure(error: unknown): boolean {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** The machine lacks something that the agent cannot do without. */
+export class MachineError extends Error {
+  override readonly name = 'MachineError';
+}

@@ -1,0 +1,131 @@
+/** The composition root: everything is made here, by plain constructor calls. */
+import { join } from 'node:path';
+import { run } from '../backends/exec.ts';
+import { detectVariant } from '../backends/iptables/variant.ts';
+import type { IptablesVariant } from '../backends/iptables/variant.ts';
+import { KernelBackend } from '../backends/kernel-backend.ts';
+import { KernelWriter } from '../backends/kernel-writer.ts';
+import { NodeLinks } from '../backends/links/node-links.ts';
+import { ensureSysctls } from '../backends/links/sysctls.ts';
+import type { Missing } from '../backends/preflight.ts';
+import { preflight } from '../backends/preflight.ts';
+import type { Config } from '../config/schema.ts';
+import { clusterDefaults } from '../manifests/defaults.ts';
+import { ManifestSource } from '../manifests/source.ts';
+import { apiApp, healthApp } from '../server/app.ts';
+import type { AgentView } from '../server/app.ts';
+import type { Listener } from '../server/listen.ts';
+import { listenOnPort, listenOnSocket } from '../server/listen.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { collectProcessMetrics, createMetrics } from '../telemetry/metrics.ts';
+import { Readiness } from '../telemetry/readiness.ts';
+import { systemClock } from '../telemetry/system-clock.ts';
+import { sluiceVersion } from '../telemetry/version.ts';
+import { Agent, readinessParts } from './agent.ts';
+import { LiveAgentView } from './agent-view.ts';
+import { compileOptions } from './compile-options.ts';
+import { countingRun } from './counting-run.ts';
+import { MachineError } from './failure.ts';
+import { isKubeProxyAlive } from './other-proxy.ts';
+import { PreparedNode, sysctlPart } from './prepared-node.ts';
+import { SysctlMemory } from './sysctl-memory.ts';
+
+export interface AgentSettings {
+  readonly config: Config & { readonly manifests: string };
+  readonly nodeName: string;
+  readonly logger: Logger;
+}
+
+/** Runs until `signal` aborts; what is in the kernel stays there. */
+export async function runAgent({ config, nodeName, logger }: AgentSettings, signal: AbortSignal): Promise<void> {
+  if (config.serviceProxy && (await isKubeProxyAlive())) {
+    throw new MachineError('kube-proxy serves Services on this node: stop it first, or run with --service-proxy=false');
+  }
+  const variant = await pinVariant(config, logger);
+  const { agent, view } = assemble({ config, nodeName, logger }, variant);
+  const listeners = await listenOnAll(config, view);
+  try {
+    const { serviceProxy: services, ipFamilies: families } = config;
+    refuseMissing(await preflight({ run, variant, families, services }));
+    logger.info({ version: sluiceVersion(), node: nodeName, backend: variant }, 'agent started');
+    await agent.run(signal);
+    logger.info({ node: nodeName }, 'agent stopped; its rules stay');
+  } finally {
+    await Promise.all(listeners.map((listener) => listener.close()));
+  }
+}
+
+async function pinVariant(config: Config, logger: Logger): Promise<IptablesVariant> {
+  const { variant, mixed } = await detectVariant(run, config.iptablesBackend);
+  if (mixed !== undefined)
+    logger.warn({ part: 'kernel', backend: variant, message: mixed }, 'iptables variants were mixed');
+  return variant;
+}
+
+function assemble(
+  { config, nodeName, logger }: AgentSettings,
+  variant: IptablesVariant,
+): { readonly agent: Agent; readonly view: AgentView } {
+  const metrics = createMetrics();
+  collectProcessMetrics(metrics.registry);
+  const readiness = new Readiness([...readinessParts, sysctlPart]);
+  const families = config.ipFamilies;
+  const backend = new KernelBackend({
+    run: countingRun(run, metrics),
+    variant,
+    families,
+    ownership: { services: config.serviceProxy },
+  });
+  const agent = new Agent({
+    nodeName,
+    source: new ManifestSource(config.manifests, clusterDefaults({ ipFamilies: families })),
+    node: new PreparedNode({
+      links: new NodeLinks({ run }),
+      ensureSysctls,
+      memory: new SysctlMemory(config.runDir),
+      families,
+      logger: logger.child({ part: 'node' }),
+      readiness,
+    }),
+    writer: new KernelWriter({ backend }),
+    compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
+    resyncSeconds: config.resyncSeconds,
+    clock: systemClock,
+    now: () => new Date(),
+    logger,
+    metrics,
+    readiness,
+  });
+  const identity = {
+    version: sluiceVersion(),
+    node: nodeName,
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+    source: `manifests ${config.manifests}`,
+    ipFamilies: families,
+    iptablesBackend: variant,
+  };
+  return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity }) };
+}
+
+/** The socket first: it is what a second agent on this node is refused by. */
+async function listenOnAll(config: Config, view: AgentView): Promise<readonly Listener[]> {
+  const { runDir, apiPort, httpPort, httpAddress } = config;
+  const listeners = [await listenOnSocket(apiApp(view), join(runDir, 'sluice.sock'))];
+  try {
+    if (apiPort !== 0) listeners.push(await listenOnPort(apiApp(view), apiPort, '127.0.0.1'));
+    if (httpPort !== 0) listeners.push(await listenOnPort(healthApp(view), httpPort, httpAddress));
+    return listeners;
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close()));
+    throw error;
+  }
+}
+
+function refuseMissing(missing: readonly Missing[]): void {
+  if (missing.length === 0) return;
+  const hint = process.getuid?.() === 0 ? '' : ' (this is not root)';
+  throw new MachineError(
+    `this machine lacks what Sluice needs${hint}: ${missing.map(({ message }) => message).join('; ')}`,
+  );
+}

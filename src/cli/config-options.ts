@@ -1,0 +1,42 @@
+/** Settings of the agent as flags of a command, from the one schema. */
+import type { Command } from 'commander';
+import { loadConfig } from '../config/load.ts';
+import { flagOf } from '../config/option-text.ts';
+import { configKeys, optionShape } from '../config/schema.ts';
+import type { Config, ConfigKey, OptionShape } from '../config/schema.ts';
+import type { CommandIo } from './io.ts';
+
+/** Adds `--config` and a flag for each key. */
+export function addConfigOptions(command: Command, keys: readonly ConfigKey[] = configKeys): Command {
+  command.option('--config <file>', 'YAML file with settings (default: SLUICE_CONFIG)');
+  for (const key of keys) {
+    const shape = optionShape(key);
+    command.option(`${flagOf(key)} ${placeholder(shape)}`, describe(shape));
+  }
+  return command;
+}
+
+/** The configuration of a command that has these flags. `options` are what commander parsed. */
+export function configOf(options: object, io: CommandIo): Config {
+  const flags = Object.fromEntries(
+    configKeys.flatMap((key) => {
+      const value: unknown = Reflect.get(options, key);
+      return typeof value === 'string' || typeof value === 'boolean' ? [[key, value]] : [];
+    }),
+  );
+  const file: unknown = Reflect.get(options, 'config');
+  return loadConfig({ flags, environment: io.environment, ...(typeof file === 'string' ? { file } : {}) });
+}
+
+function placeholder({ kind, choices }: OptionShape): string {
+  if (kind === 'boolean') return '[true|false]';
+  if (kind === 'list') return '<list>';
+  if (choices.length > 0) return `<${choices.join('|')}>`;
+  return kind === 'integer' ? '<number>' : '<text>';
+}
+
+function describe({ description, defaultValue }: OptionShape): string {
+  const text = description.replace(/\.$/, '').replaceAll('`', '');
+  if (defaultValue === undefined || (Array.isArray(defaultValue) && defaultValue.length === 0)) return text;
+  return `${text} (default: ${JSON.stringify(defaultValue).replaceAll(/["[\]]/g, '')})`;
+}

@@ -1,0 +1,26 @@
+/** The cluster as packets meet it, for explain, matrix and test. */
+import { loadConfig } from '../config/load.ts';
+import { compileOptions } from '../agent/compile-options.ts';
+import type { CompileOptions } from '../compile/options.ts';
+import type { ClusterModel } from '../explain/cluster-model.ts';
+import type { ModelSource } from '../explain/compile-node.ts';
+import { modelOf } from '../explain/compile-node.ts';
+import { decodeCompilerInput } from '../server/state-codec.ts';
+import { askAgent } from './agent-client.ts';
+import type { LoadedCluster } from './cluster.ts';
+
+/** Of manifests as a lab would run them; of an agent with its own settings and with the interfaces that it found. */
+export async function loadModel(cluster: LoadedCluster): Promise<ClusterModel> {
+  return modelOf(await modelSource(cluster));
+}
+
+async function modelSource({ state, socket }: LoadedCluster): Promise<ModelSource> {
+  const input = socket === undefined ? undefined : decodeCompilerInput(await askAgent(socket, '/api/compiler'));
+  if (input !== undefined) {
+    const { options, facts } = input;
+    const optionsOf = (nodeName: string): CompileOptions => ({ ...options, nodeName });
+    return { state, optionsOf, facts: new Map([[options.nodeName, facts]]) };
+  }
+  const config = loadConfig({ flags: { ipFamilies: 'ipv4,ipv6' }, environment: {} });
+  return { state, optionsOf: (nodeName, facts) => compileOptions(config, nodeName, state, facts) };
+}

@@ -1,0 +1,34 @@
+import type { AgentStatus } from '../telemetry/status.ts';
+import { terminalPaint } from './paint.ts';
+
+/** The agent in one screen, for people. */
+export function statusText(status: AgentStatus, colour: boolean): string {
+  const paint = terminalPaint(colour);
+  const ready = status.ready ? paint.good('ready') : paint.bad('NOT READY');
+  const waiting = status.revision === status.appliedRevision ? 'in the kernel' : `kernel has ${status.appliedRevision}`;
+  const { endpoints, diagnostics, lastUpdate, lastFailure } = status;
+  const lines: readonly (readonly [string, string])[] = [
+    ['Agent', `${ready}, version ${status.version}, pid ${status.pid}, since ${status.startedAt}`],
+    ['Node', `${status.node} (${status.ipFamilies.join(', ')}; iptables ${status.iptablesBackend ?? 'not known yet'})`],
+    ['Source', status.source],
+    ['Cluster', `revision ${status.revision}, ${waiting}: ${countsText(status.objects)}`],
+    ['Pods here', `${endpoints.programmed} of ${endpoints.known} programmed`],
+    [
+      'Kernel',
+      `${status.chains} chains, ${status.rules} rules, ${status.ipSets} sets with ${status.ipSetMembers} members`,
+    ],
+    ['Mistakes', `${diagnostics.errors} errors, ${diagnostics.warnings} warnings (sluice get diagnostics)`],
+    ['Repairs', `${status.driftRepairs} of drift, ${status.failures} failed updates`],
+    ['Last write', lastUpdate === undefined ? 'none' : `${lastUpdate.at}, ${lastUpdate.durationMs} ms`],
+    ...(lastFailure === undefined ? [] : [['Failing', `${lastFailure.at}: ${lastFailure.message}`] as const]),
+    ...status.parts
+      .filter(({ reason }) => reason !== undefined)
+      .map(({ part, reason }) => ['Waiting for', `${part}: ${reason}`] as const),
+  ];
+  return lines.map(([name, text]) => `${`${name}:`.padEnd(13)}${text}\n`).join('');
+}
+
+function countsText(objects: AgentStatus['objects']): string {
+  const counts = Object.entries(objects).map(([kind, count]) => `${count} ${kind}`);
+  return counts.length === 0 ? 'empty' : counts.join(', ');
+}
