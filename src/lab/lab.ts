@@ -20,7 +20,7 @@ import { buildNetwork, linkEtc } from './network.ts';
 import type { LabOptions } from './options.ts';
 import { outsideNetworks } from './options.ts';
 import type { LabPlan } from './plan.ts';
-import { planLab } from './plan.ts';
+import { outsideServer, planLab } from './plan.ts';
 import { LabPods } from './pods.ts';
 import type { LabState, ProcessIdentity, RunDirectory } from './run-directory.ts';
 import { identityOf, runDirectory, writeState } from './run-directory.ts';
@@ -56,6 +56,7 @@ export class Lab {
   #diagnostics: readonly Diagnostic[] = [];
   #identity: ProcessIdentity | undefined;
   #phase: LabState['phase'] = 'starting';
+  #outsideProblems: readonly string[] = [];
 
   constructor(options: LabOptions, control: LabControl) {
     const { logger } = control;
@@ -122,6 +123,7 @@ export class Lab {
     await this.#etc.write(this.#store);
     const machines = [...plan.nodes.values(), plan.outside, plan.underlay];
     for (const { netns } of machines) await linkEtc(netns, this.#etc.directoryOf(undefined));
+    this.#outsideProblems = await this.#servers.open(outsideServer(plan));
     onProgress({ step: 'nodes', done: plan.nodes.size, total: plan.nodes.size });
     signal.throwIfAborted();
     await this.#pods.follow(plan, (done, total) => onProgress({ step: 'pods', done, total }));
@@ -183,7 +185,11 @@ export class Lab {
         addresses,
         ...(deployment === undefined ? {} : { deployment }),
       })),
-      messages: [...[...this.#diagnostics, ...plan.diagnostics].map(formatDiagnostic), ...this.#pods.problems],
+      messages: [
+        ...[...this.#diagnostics, ...plan.diagnostics].map(formatDiagnostic),
+        ...this.#outsideProblems,
+        ...this.#pods.problems,
+      ],
     };
     if (!isDeepStrictEqual(state, this.#recorded)) await writeState(state);
     this.#recorded = state;

@@ -174,6 +174,24 @@ function planPod(
   };
 }
 
+/** The outside client answers too, so that a pod's way out can be tried: one web port and one for datagrams. */
+export function outsideServer({ outside }: LabPlan): PodPlan {
+  return {
+    key: 'outside',
+    namespace: '',
+    name: 'outside',
+    netns: outside.netns,
+    node: '',
+    hostNetwork: false,
+    addresses: outside.addresses,
+    hostInterface: '',
+    ports: [
+      { port: 80, protocol: 'TCP' },
+      { port: 53, protocol: 'UDP' },
+    ],
+  };
+}
+
 /** A finished pod has no network any more. */
 function isAlive(pod: Pod): boolean {
   return pod.phase !== 'Succeeded' && pod.phase !== 'Failed';

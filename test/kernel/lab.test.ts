@@ -87,6 +87,8 @@ describeKernel('a lab', () => {
     expect((await probe(grown, outsideToLater)).answer?.pod).toBe('later');
     expect((await probe(grown, { ...outsideToLater, port: 53, protocol: 'UDP' })).answer?.pod).toBe('later');
     expect(await inside(grown, 'alone', ['curl', '-s', 'http://later/'])).toBe('later\n');
+    const toOutside = { from: 'alone', to: 'outside', port: 80, protocol: 'TCP' as const };
+    expect((await probe(grown, toOutside)).answer).toMatchObject({ pod: 'outside', server: '172.31.254.2' });
 
     await addPod('later', 8080);
     await untilTrue(async () => (await probe(grown, { ...outsideToLater, port: 8080 })).answer?.pod === 'later');
