@@ -33,8 +33,8 @@ export interface SpawnOptions {
   readonly stdout?: ProcessOutput;
   /** Default `inherit`. */
   readonly stderr?: ProcessOutput;
-  /** Added to our own environment. */
-  readonly env?: Readonly<Record<string, string>>;
+  /** Added to our own environment; undefined takes a variable away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
   /** Own session: it lives on when we end, and keeps no event loop waiting. */
   readonly detached?: boolean;

@@ -51,6 +51,7 @@ export class Agents {
     const child = spawnProcess(['ip', 'netns', 'exec', node.netns, process.execPath, ...this.#arguments(node)], {
       stdout: { file: log },
       stderr: { file: log },
+      env: withoutSettings(),
       detached: true,
     });
     const identity = await identityOf(child.pid);
@@ -152,4 +153,10 @@ export class Agents {
       ...options.agentArguments,
     ];
   }
+}
+
+/** The flags say everything: a setting in our environment was meant for another agent. */
+function withoutSettings(): Readonly<Record<string, undefined>> {
+  const names = Object.keys(process.env).filter((name) => name.startsWith('SLUICE_'));
+  return Object.fromEntries(names.map((name) => [name, undefined]));
 }
