@@ -1,6 +1,7 @@
 /** What the writer needs of a kernel: the real one, or the tests' own. */
 import type { KernelWrite } from '../dataplane/kernel-write.ts';
 import type { ObservedPart } from '../dataplane/observed.ts';
+import type { PieceLimits } from '../dataplane/pieces.ts';
 import type { TableName } from '../dataplane/rule.ts';
 
 export interface ReadScope {
@@ -9,6 +10,8 @@ export interface ReadScope {
 }
 
 export interface Backend {
+  /** How large a transaction about chains may be. */
+  readonly pieces: PieceLimits;
   read(scope: ReadScope): Promise<ObservedPart>;
   /**
    * Carries out one write. Rules: all of it or nothing. Sets: line by line, and it may be given again.

@@ -1,6 +1,8 @@
 /** The kernel through iptables and ipset. */
 import type { KernelWrite } from '../dataplane/kernel-write.ts';
 import type { ObservedPart } from '../dataplane/observed.ts';
+import type { PieceLimits } from '../dataplane/pieces.ts';
+import { legacyPieces, nftPieces } from '../dataplane/pieces.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { ApplyResult, Backend, ReadScope } from './backend.ts';
 import { IpSets } from './ipset/ip-sets.ts';
@@ -8,10 +10,12 @@ import type { IptablesOptions } from './iptables/iptables.ts';
 import { Iptables } from './iptables/iptables.ts';
 
 export class KernelBackend implements Backend {
+  readonly pieces: PieceLimits;
   readonly #iptables: Iptables;
   readonly #ipSets: IpSets;
 
   constructor(options: IptablesOptions) {
+    this.pieces = options.variant === 'nft' ? nftPieces : legacyPieces;
     this.#iptables = new Iptables(options);
     this.#ipSets = new IpSets(options.run);
   }

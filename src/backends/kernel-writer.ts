@@ -89,7 +89,7 @@ export class KernelWriter {
     return this.#enqueue(async () => {
       if (!isNothing(this.#unread)) return this.#readAndMend(dataplane);
       try {
-        const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed);
+        const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed, this.#backend.pieces);
         await this.#execute(steps, (write) => this.#apply(write, scopeOf(write)));
         return none;
       } catch (error) {
@@ -116,7 +116,7 @@ export class KernelWriter {
     return this.#enqueue(async () => {
       this.#refusals.clear();
       await this.#read(wholeKernel);
-      await this.#execute(planCleanup(this.#observed), (write) => this.#applyIsolated(write));
+      await this.#execute(planCleanup(this.#observed, this.#backend.pieces), (write) => this.#applyIsolated(write));
       return none;
     });
   }
@@ -150,7 +150,7 @@ export class KernelWriter {
     const wanted = this.#refusals.applyToAll(dataplane);
     const diff = diffDataplane(wanted, this.#observed);
     const found = { differenceCount: sizeOfDiff(diff), differences: describeDiff(diff, this.#observed) };
-    await this.#execute(stepsOf(diff, wanted), (write) => this.#applyIsolated(write));
+    await this.#execute(stepsOf(diff, wanted, this.#backend.pieces), (write) => this.#applyIsolated(write));
     this.#confirmAll(this.#refusals.applyToAll(dataplane));
     return found;
   }

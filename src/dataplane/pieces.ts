@@ -1,10 +1,16 @@
-/** Bounded transactions: the cost of one iptables-restore (nf_tables, 1.8.9) grows with the square of its size. */
+/** Bounded transactions. */
 import { unreachable } from '../lib/unreachable.ts';
 import type { Action, Chain } from './rule.ts';
 
-const maxLines = 5_000;
-/** About 100 services of five endpoints. */
-const maxChains = 700;
+export interface PieceLimits {
+  readonly lines: number;
+  readonly chains: number;
+}
+
+/** iptables-nft-restore (1.8.9): the cost of a transaction grows with the square of its size. 700 chains are about 100 services. */
+export const nftPieces: PieceLimits = { lines: 5_000, chains: 700 };
+/** iptables-legacy-restore copies the whole table for each transaction, however small: few and large ones are cheaper. */
+export const legacyPieces: PieceLimits = { lines: 50_000, chains: 20_000 };
 
 /** Chains that others refer to come first, so that nothing ever jumps to what is not there yet. */
 export function leavesFirst(chains: readonly Chain[]): readonly Chain[] {
@@ -25,13 +31,13 @@ export function leavesFirst(chains: readonly Chain[]): readonly Chain[] {
 }
 
 /** Runs of chains that fit one transaction; a chain is never cut. */
-export function cutIntoPieces(chains: readonly Chain[]): readonly (readonly Chain[])[] {
+export function cutIntoPieces(chains: readonly Chain[], limits: PieceLimits): readonly (readonly Chain[])[] {
   const pieces: Chain[][] = [];
   let lines = Number.POSITIVE_INFINITY;
   for (const chain of chains) {
     const size = chain.rules.length + 1;
     const last = pieces.at(-1);
-    if (last === undefined || lines + size > maxLines || last.length === maxChains) {
+    if (last === undefined || lines + size > limits.lines || last.length >= limits.chains) {
       pieces.push([chain]);
       lines = size;
     } else {

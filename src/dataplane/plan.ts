@@ -11,7 +11,8 @@ import type { HookWrite, KernelWrite, SetWrite, Step } from './kernel-write.ts';
 import { chainName } from './names.ts';
 import type { ObservedDataplane } from './observed.ts';
 import { isSharedChain } from './ownership.ts';
-import { cutIntoPieces, leavesFirst } from './pieces.ts';
+import type { PieceLimits } from './pieces.ts';
+import { cutIntoPieces, leavesFirst, nftPieces } from './pieces.ts';
 import { kernelMembers } from './restore-input.ts';
 import type { Chain, TableName } from './rule.ts';
 
@@ -20,17 +21,26 @@ const inwards: readonly TableName[] = ['raw', 'nat', 'filter', 'mangle'];
 const outwards: readonly TableName[] = inwards.toReversed();
 
 /** For a change: costs what changed. `dataplane` is the state after the change. */
-export function planSteps(delta: DataplaneDelta, dataplane: Dataplane, observed: ObservedDataplane): readonly Step[] {
-  return stepsOf(diffDelta(delta, observed), dataplane);
+export function planSteps(
+  delta: DataplaneDelta,
+  dataplane: Dataplane,
+  observed: ObservedDataplane,
+  limits: PieceLimits = nftPieces,
+): readonly Step[] {
+  return stepsOf(diffDelta(delta, observed), dataplane, limits);
 }
 
 /** For a full compare: at start, after a failed write, on drift, on the slow timer. */
-export function planResync(dataplane: Dataplane, observed: ObservedDataplane): readonly Step[] {
-  return stepsOf(diffDataplane(dataplane, observed), dataplane);
+export function planResync(
+  dataplane: Dataplane,
+  observed: ObservedDataplane,
+  limits: PieceLimits = nftPieces,
+): readonly Step[] {
+  return stepsOf(diffDataplane(dataplane, observed), dataplane, limits);
 }
 
 /** Takes everything of ours out again: what can drop first, so that allowed traffic never stops. */
-export function planCleanup(observed: ObservedDataplane): readonly Step[] {
+export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = nftPieces): readonly Step[] {
   const tables = ipFamilies.flatMap((family) =>
     inwards.map((table): TableDiff => {
       const { chains, hooks } = observed.tables[family][table];
@@ -48,24 +58,24 @@ export function planCleanup(observed: ObservedDataplane): readonly Step[] {
   );
   return [
     ...hookSteps(tables, outwards, isRemoval),
-    ...removeChainSteps(tables),
+    ...removeChainSteps(tables, limits),
     ...destroySteps([...observed.ipSets.keys()]),
   ];
 }
 
 /** The steps of a diff that was worked out before. */
-export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane): readonly Step[] {
+export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane, limits: PieceLimits): readonly Step[] {
   const reopened = retypeReferrers(sets, dataplane);
   return [
     ...retypeSteps(sets, dataplane),
     ...setSteps(sets.write.map(beforeChains)),
     ...resizeSteps(sets, false),
-    ...chainSteps(tables, reopened),
+    ...chainSteps(tables, reopened, limits),
     ...setSteps(sets.write.map(afterChains)),
     ...resizeSteps(sets, true),
     ...hookSteps(tables, inwards, (hook) => !isRemoval(hook)),
     ...hookSteps(tables, outwards, isRemoval),
-    ...removeChainSteps(tables),
+    ...removeChainSteps(tables, limits),
     ...destroySteps(sets.destroy),
   ];
 }
@@ -112,14 +122,18 @@ function retypeReferrers({ retype }: SetDiff, dataplane: Dataplane): ReadonlyMap
   return chains;
 }
 
-function chainSteps(tables: readonly TableDiff[], reopened: ReadonlyMap<Chain, ChainPlace>): readonly Step[] {
+function chainSteps(
+  tables: readonly TableDiff[],
+  reopened: ReadonlyMap<Chain, ChainPlace>,
+  limits: PieceLimits,
+): readonly Step[] {
   return inwards.flatMap((table) =>
     sideBySide(
       tables.filter((diff) => diff.table === table),
       ({ family, write }) => {
         const again = [...reopened].filter(([, place]) => place.family === family && place.table === table);
         const chains = new Set([...write, ...again.map(([chain]) => chain)]);
-        return cutIntoPieces(leavesFirst([...chains])).map((piece) => ({
+        return cutIntoPieces(leavesFirst([...chains]), limits).map((piece) => ({
           kind: 'write-chains',
           family,
           table,
@@ -151,13 +165,13 @@ function isRemoval({ inserts, appends }: HookWrite): boolean {
 }
 
 /** More than one piece: all are emptied before any is deleted, for they may refer to each other. */
-function removeChainSteps(tables: readonly TableDiff[]): readonly Step[] {
+function removeChainSteps(tables: readonly TableDiff[], limits: PieceLimits): readonly Step[] {
   return outwards.flatMap((table) =>
     sideBySide(
       tables.filter((diff) => diff.table === table),
       ({ family, remove }) => {
         const empty = remove.map((name): Chain => ({ name: chainName(name), style: 'cali', rules: [] }));
-        const pieces = cutIntoPieces(empty);
+        const pieces = cutIntoPieces(empty, limits);
         const emptied = pieces.length < 2 ? [] : pieces;
         return [
           ...emptied.map((chains) => ({ kind: 'write-chains', family, table, chains }) as const),

@@ -10,6 +10,7 @@ import type { Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import { refusalOf } from './restore-error.ts';
 import type { IptablesVariant } from './variant.ts';
+import { programName } from './variant.ts';
 
 export interface IptablesOptions {
   readonly run: Run;
@@ -52,11 +53,6 @@ export class Iptables {
       throw error instanceof CommandError ? (refusalOf(error, chainOfLine) ?? error) : error;
     }
   }
-}
-
-/** `iptables-nft-restore`, `ip6tables-legacy-save`, ... */
-export function programName(family: IpFamily, variant: IptablesVariant, verb: 'restore' | 'save'): string {
-  return `${family === 'ipv4' ? 'iptables' : 'ip6tables'}-${variant}-${verb}`;
 }
 
 /** iptables-nft-save exits with 0 when native nft rules keep it from reading a table, and says so in a comment. */
