@@ -1,39 +1,13 @@
-import { globSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { parseSync } from 'oxc-parser';
-import { expect, test } from 'vitest';
-import { mayImport, processFile, processModules, pureLayers, pureModules } from '../scripts/layers.ts';
+import { cpSync, globSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { mayImport } from '../scripts/layers.ts';
+import { CommandError, run } from '../src/backends/exec.ts';
+import { layerOf, violations } from './layer-violations.ts';
 
-/** Every `file: problem` in a source tree. */
-export function violations(sourceRoot: string): readonly string[] {
-  return globSync('**/*.ts', { cwd: sourceRoot }).flatMap((file) => {
-    const layer = layerOf(file);
-    const text = readFileSync(join(sourceRoot, file), 'utf8');
-    const imported = parseSync(file, text).module.staticImports.map((entry) => entry.moduleRequest.value);
-    return imported.flatMap((specifier) => violation(file, layer, specifier));
-  });
-}
-
-function violation(file: string, layer: string, specifier: string): readonly string[] {
-  if (!specifier.startsWith('.')) {
-    if (specifier === 'execa' && file === processFile) return [];
-    if (processModules.includes(specifier)) {
-      return [`${file}: ${specifier} is for ${processFile} alone`];
-    }
-    const isPure = !pureLayers.includes(layer) || pureModules.includes(specifier);
-    return isPure ? [] : [`${file}: the pure layer ${layer} may not import ${specifier}`];
-  }
-  const to = layerOf(join(dirname(file), specifier));
-  if (layer === 'main.ts') return to === 'cli' ? [] : [`${file}: main may import cli only, not ${to}`];
-  if (to === layer || (mayImport[layer] ?? []).includes(to)) return [];
-  return [`${file}: ${layer} may not import ${to}`];
-}
-
-function layerOf(file: string): string {
-  return file.split('/')[0] ?? '';
-}
-
-const sourceRoot = join(import.meta.dirname, '..', 'src');
+const root = join(import.meta.dirname, '..');
+const sourceRoot = join(root, 'src');
 
 test('imports point down the layers', () => {
   expect(violations(sourceRoot)).toEqual([]);
@@ -51,3 +25,52 @@ test('the table has no way back up', () => {
   );
   expect(upward).toEqual([]);
 });
+
+describe('a forbidden import planted in a copy fails the build', () => {
+  const copy = mkdtempSync(join(tmpdir(), 'sluice-planted-'));
+  for (const name of ['src', '.oxlintrc.json', 'tsconfig.json', 'package.json']) {
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  afterAll(() => rmSync(copy, { recursive: true, force: true }));
+
+  test.each([
+    ['upwards', 'lib', "import { keyOf } from '../cluster/objects.ts';\nexport const planted = keyOf;\n"],
+    [
+      'sideways',
+      'policy',
+      "import { ServiceStage } from '../service/stage.ts';\nexport const planted = ServiceStage;\n",
+    ],
+    ['programs outside exec.ts', 'agent', "import { execa } from 'execa';\nexport const planted = execa;\n"],
+    [
+      'effects in the core',
+      'dataplane',
+      "import { readFileSync } from 'node:fs';\nexport const planted = readFileSync;\n",
+    ],
+  ])('%s', async (_what, layer, text) => {
+    const file = join(copy, 'src', layer, 'planted.ts');
+    expect(violations(join(copy, 'src'))).toEqual([]);
+    writeFileSync(file, text);
+    try {
+      expect(violations(join(copy, 'src')).join()).toContain('planted.ts');
+      expect(await lint(copy, layer)).toContain('no-restricted-imports');
+    } finally {
+      rmSync(file);
+    }
+  });
+});
+
+async function lint(folder: string, layer: string): Promise<string> {
+  const argv = [
+    join(root, 'node_modules', '.bin', 'oxlint'),
+    '-c',
+    join(folder, '.oxlintrc.json'),
+    join(folder, 'src', layer),
+  ];
+  try {
+    return (await run(['env', '-C', folder, ...argv])).stdout;
+  } catch (error) {
+    if (error instanceof CommandError) return error.stdout;
+    throw error;
+  }
+}

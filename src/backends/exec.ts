@@ -63,6 +63,7 @@ export interface RunningProcess {
 export interface CommandFailure {
   readonly argv: Argv;
   readonly exitCode?: number;
+  readonly stdout?: string;
   readonly stderr?: string;
   readonly signal?: string;
   readonly timedOut?: boolean;
@@ -75,6 +76,8 @@ export class CommandError extends Error {
   override readonly name = 'CommandError';
   readonly argv: Argv;
   readonly exitCode: number | undefined;
+  /** What it printed before it failed. */
+  readonly stdout: string;
   readonly stderr: string;
   readonly timedOut: boolean;
   /** The program is not on this machine. */
@@ -84,6 +87,7 @@ export class CommandError extends Error {
     super(describeFailure(failure), options);
     this.argv = failure.argv;
     this.exitCode = failure.exitCode;
+    this.stdout = failure.stdout ?? '';
     this.stderr = failure.stderr ?? '';
     this.timedOut = failure.timedOut ?? false;
     this.isMissing = failure.code === 'ENOENT';
@@ -176,17 +180,19 @@ interface EndedCommand {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
   readonly timedOut: boolean;
+  readonly stdout?: unknown;
   readonly stderr?: unknown;
   readonly code?: string | undefined;
 }
 
 function failureOf(argv: Argv, result: EndedCommand): CommandFailure {
-  const { exitCode, signal, timedOut, stderr, code } = result;
+  const { exitCode, signal, timedOut, stdout, stderr, code } = result;
   return {
     argv,
     timedOut,
     ...(exitCode === undefined ? {} : { exitCode }),
     ...(signal === undefined ? {} : { signal }),
+    ...(typeof stdout === 'string' ? { stdout } : {}),
     ...(typeof stderr === 'string' ? { stderr } : {}),
     ...(code === undefined ? {} : { code }),
   };

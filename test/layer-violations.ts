@@ -1,0 +1,34 @@
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseSync } from 'oxc-parser';
+import { mayImport, processFile, processModules, pureLayers, pureModules } from '../scripts/layers.ts';
+
+/** Every `file: problem` in a source tree. */
+export function violations(sourceRoot: string): readonly string[] {
+  return globSync('**/*.ts', { cwd: sourceRoot }).flatMap((file) => {
+    const layer = layerOf(file);
+    const text = readFileSync(join(sourceRoot, file), 'utf8');
+    const imported = parseSync(file, text).module.staticImports.map((entry) => entry.moduleRequest.value);
+    return imported.flatMap((specifier) => violation(file, layer, specifier));
+  });
+}
+
+function violation(file: string, layer: string, specifier: string): readonly string[] {
+  if (!specifier.startsWith('.')) {
+    if (specifier === 'execa' && file === processFile) return [];
+    if (processModules.includes(specifier)) {
+      return [`${file}: ${specifier} is for ${processFile} alone`];
+    }
+    const isPure = !pureLayers.includes(layer) || pureModules.includes(specifier);
+    return isPure ? [] : [`${file}: the pure layer ${layer} may not import ${specifier}`];
+  }
+  const to = layerOf(join(dirname(file), specifier));
+  if (layer === 'main.ts') return to === 'cli' ? [] : [`${file}: main may import cli only, not ${to}`];
+  if (to === layer || (mayImport[layer] ?? []).includes(to)) return [];
+  return [`${file}: ${layer} may not import ${to}`];
+}
+
+/** The first folder below the source root. */
+export function layerOf(file: string): string {
+  return file.split('/')[0] ?? '';
+}
