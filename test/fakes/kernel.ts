@@ -27,6 +27,10 @@ export class FakeKernel {
     this.#failures.push({ program, error });
   }
 
+  clearFailures(): void {
+    this.#failures.length = 0;
+  }
+
   /** `family`: `ip` or `ip6`. */
   table(family: 'ip' | 'ip6', name: string): FakeTable {
     const key = `${family} ${name}`;
