@@ -45,8 +45,6 @@ export type Match =
   | { readonly kind: 'recent-check'; readonly list: string; readonly seconds: number }
   | { readonly kind: 'recent-set'; readonly list: string };
 
-export type RejectWith = 'default' | 'icmp-port-unreachable' | 'icmp6-port-unreachable';
-
 export type Action =
   | { readonly kind: 'accept' }
   | { readonly kind: 'drop' }
