@@ -102,8 +102,10 @@ function addExec(lab: Command, io: CommandIo): void {
         'sluice lab exec node/minikube -- iptables-save',
       ),
     )
-    .action(async (pod: string, [command, ...args]: readonly string[], { name }: { readonly name: string }) => {
+    .action(async (pod: string, words: readonly string[], { name }: { readonly name: string }) => {
       const { labExec } = await import('../lab/exec.ts');
+      // Options are passed through, and with them the `--` that ends ours.
+      const [command, ...args] = words[0] === '--' ? words.slice(1) : words;
       // The program in the pod gets Ctrl-C itself; we pass on what it makes of it.
       io.takeInterrupts();
       io.passedExitCode = await labExec(name, pod, [command ?? '', ...args]);

@@ -7,6 +7,7 @@ import { readState } from './run-directory.ts';
 
 /** Runs `argv` in a pod (or `node/NAME`, or `outside`) with our own standard streams; its exit code. */
 export async function labExec(name: string, target: string, argv: readonly [string, ...string[]]): Promise<number> {
+  if (argv[0] === '') throw new LabError('input', 'expected a command: sluice lab exec POD -- COMMAND');
   const netns = namespaceOf(await requireState(name), target);
   const child = spawnProcess(['ip', 'netns', 'exec', netns, ...argv], { stdin: 'inherit' });
   // Ctrl-C goes to the command as well: what it does about it is its own affair, and we answer with its exit code.
