@@ -396,3 +396,48 @@ test('calls are carried out one after the other, in order', async () => {
   expect(kernel.table('ip', 'filter').chain('FORWARD')).toHaveLength(1);
   expect((await writer.resync(wanted)).writes).toBe(0);
 });
+
+test('a refusal is forgotten with the object, and when the kernel has learnt', async () => {
+  const { kernel, writer } = setUp();
+  kernel.refuses = isBad;
+  const broken = chainOf('cali-pi-a', bad);
+  const common = chainOf('cali-FORWARD', bad);
+  const dataplane = dataplaneOf({ chains: { filter: [broken, common] }, hooks: hooks.slice(0, 1) });
+  expect((await writer.resync(dataplane)).refused).toMatchObject([
+    { kind: 'chain', chain: broken, instead: 'closed' },
+    { kind: 'chain', chain: common, instead: 'absent' },
+    { kind: 'hook', chain: 'FORWARD' },
+  ]);
+  expect((await writer.resync(dataplane)).refused).toHaveLength(3);
+  kernel.refuses = () => false;
+  expect((await writer.resync(dataplane)).refused).toMatchObject([{ chain: broken }]);
+  expect((await writer.resync(dataplane, { retryRefused: true })).refused).toEqual([]);
+  expect(kernel.table('ip', 'filter').chain('cali-pi-a')).toHaveLength(1);
+
+  kernel.refuses = isBad;
+  const another = chainOf('cali-pi-b', bad);
+  expect((await writer.resync(dataplaneOf({ chains: { filter: [another] } }))).refused).toHaveLength(1);
+  expect((await writer.resync(empty)).refused).toEqual([]);
+});
+
+test('a refused member is not tried again by a later change of its set', async () => {
+  const { kernel, writer } = setUp();
+  const withBad = (...members: readonly string[]): ReturnType<typeof setOf> =>
+    setOf('s:mixed', ['fd00::1', ...members]);
+  await writer.resync(dataplaneOf({ sets: [withBad()] }));
+  kernel.calls.length = 0;
+  const set = withBad('10.0.0.1');
+  const change = { kind: 'members', set, added: ['fd00::1', '10.0.0.1'], removed: [] } as const;
+  await writer.update({ ipSets: [change], chains: [], hooks: [] }, dataplaneOf({ sets: [set] }));
+  // The part that a refused restore had done was read first.
+  expect(kernel.writes.map(({ input }) => input)).toEqual(['add cali40s:mixed 10.0.0.1\n']);
+  const later = {
+    kind: 'members',
+    set: withBad('10.0.0.2'),
+    added: ['fd00::1', '10.0.0.2'],
+    removed: ['10.0.0.1'],
+  } as const;
+  kernel.calls.length = 0;
+  await writer.update({ ipSets: [later], chains: [], hooks: [] }, dataplaneOf({ sets: [later.set] }));
+  expect(kernel.calls.map(({ input }) => input)).toEqual(['del cali40s:mixed 10.0.0.1\nadd cali40s:mixed 10.0.0.2\n']);
+});
