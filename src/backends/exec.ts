@@ -12,6 +12,8 @@ export interface RunOptions {
   /** Default 60 s: a restore of a large table takes many seconds, a hanging one must not stop the agent. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Takes standard output (ASCII) piece by piece as it comes, for answers too large to keep; the result's `stdout` is empty then. */
+  readonly onStdout?: (piece: string) => void;
 }
 
 export interface CommandResult {
@@ -102,8 +104,9 @@ export class CommandError extends Error {
 /** Runs a program to its end; throws CommandError unless it exits with 0. */
 export async function run(argv: Argv, options: RunOptions = {}): Promise<CommandResult> {
   const [program, ...args] = argv;
-  const { input, timeoutMs = 60_000, signal } = options;
-  const result = await execa(program, args, {
+  const { input, timeoutMs = 60_000, signal, onStdout } = options;
+  const subprocess = execa(program, args, {
+    ...(onStdout === undefined ? {} : { buffer: { stdout: false } }),
     ...(input === undefined ? { stdin: 'ignore' } : { input }),
     ...(signal === undefined ? {} : { cancelSignal: signal }),
     timeout: timeoutMs,
@@ -111,8 +114,10 @@ export async function run(argv: Argv, options: RunOptions = {}): Promise<Command
     stripFinalNewline: false,
     reject: false,
   });
+  if (onStdout !== undefined) subprocess.stdout?.setEncoding('latin1').on('data', onStdout);
+  const result = await subprocess;
   if (result.failed) throw new CommandError(failureOf(argv, result), { cause: result.cause });
-  return { stdout: result.stdout, stderr: result.stderr, durationMs: result.durationMs };
+  return { stdout: result.stdout ?? '', stderr: result.stderr, durationMs: result.durationMs };
 }
 
 /**

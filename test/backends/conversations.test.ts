@@ -1,0 +1,104 @@
+import { expect, test } from 'vitest';
+import { ConversationReader, readConversations } from '../../src/backends/conntrack/conversations.ts';
+import { run } from '../../src/backends/exec.ts';
+import { conversationMember, parseConversationMember } from '../../src/dataplane/conversation.ts';
+import type { IpAddress } from '../../src/lib/ip.ts';
+import { ip } from '../lab/cluster.ts';
+
+const toService =
+  'tcp      6 86399 ESTABLISHED src=10.88.0.26 dst=10.96.0.7 sport=40000 dport=80 src=10.88.1.27 dst=10.88.0.26 sport=8080 dport=40000 [ASSURED] mark=0 use=1\n';
+const again = toService.replaceAll('40000', '40001');
+const dns =
+  'udp      17 29 src=10.88.0.26 dst=10.96.0.10 sport=5353 dport=53 [UNREPLIED] src=10.88.2.2 dst=172.31.255.1 sport=53 dport=5353 mark=0 use=1\n';
+const sctp =
+  'sctp     132 209 ESTABLISHED src=10.88.1.27 dst=10.88.0.26 sport=9 dport=7777 src=10.88.0.26 dst=10.88.1.27 sport=7777 dport=9 [ASSURED] mark=0 use=1\n';
+const ping =
+  'icmp     1 29 src=10.88.0.26 dst=10.88.1.27 type=8 code=0 id=4711 src=10.88.1.27 dst=10.88.0.26 type=0 code=0 id=4711 mark=0 use=1\n';
+const timestamp = ping.replace('type=8', 'type=13').replace('type=0', 'type=14');
+const elsewhere = toService.replaceAll('10.88.0.26', '10.88.3.3');
+const gre =
+  'gre      47 179 src=10.88.0.26 dst=10.88.1.27 srckey=0x0 dstkey=0x0 src=10.88.1.27 dst=10.88.0.26 mark=0 use=1\n';
+const ping6 =
+  'icmpv6   58 29 src=fd00::26 dst=fd00::27 type=128 code=0 id=9 src=fd00::27 dst=fd00::26 type=129 code=0 id=9 mark=0 use=1\n';
+const tcp6 =
+  'tcp      6 5 CLOSE src=fd00::26 dst=fd00::1:27 sport=1 dport=80 src=fd00::1:27 dst=fd00::26 sport=80 dport=1 mark=0 use=1\n';
+
+const local = new Set<IpAddress>([ip('10.88.0.26'), ip('fd00::26')]);
+
+function read(...pieces: readonly string[]) {
+  const reader = new ConversationReader(local);
+  for (const piece of pieces) reader.read(piece);
+  return [...reader.end()].map(([member, { connections }]) => `${member} ${connections}`);
+}
+
+test.each([
+  ['the server and its port are those after DNAT', toService, ['10.88.0.26,tcp:8080,10.88.1.27 1']],
+  [
+    'connections of one conversation are counted',
+    toService + dns + again,
+    ['10.88.0.26,tcp:8080,10.88.1.27 2', '10.88.0.26,udp:53,10.88.2.2 1'],
+  ],
+  [
+    'a client that is masqueraded is the one that asked, and needs no answer yet',
+    dns,
+    ['10.88.0.26,udp:53,10.88.2.2 1'],
+  ],
+  ['a local server counts as a local client does', sctp, ['10.88.1.27,sctp:7777,10.88.0.26 1']],
+  ['a ping is known by its question', ping, ['10.88.0.26,icmp:echo-request,10.88.1.27 1']],
+  ['IPv6', tcp6 + ping6, ['fd00::26,tcp:80,fd00::1:27 1', 'fd00::26,ipv6-icmp:echo-request,fd00::27 1']],
+  ['nothing local, no port, other ICMP, other text', `${elsewhere}${gre}${timestamp}\nconntrack says hello\n`, []],
+])('%s', (_, text, expected) => {
+  expect(read(text)).toEqual(expected);
+});
+
+test('pieces may end anywhere', () => {
+  const text = toService + ping + dns + tcp6.trimEnd();
+  const whole = read(text);
+  expect(whole).toHaveLength(4);
+  for (let cut = 0; cut <= text.length; cut += 1) expect(read(text.slice(0, cut), text.slice(cut))).toEqual(whole);
+});
+
+test('a set member and the conversation it stands for', () => {
+  for (const member of ['10.0.0.1,tcp:80,10.0.0.2', 'fd00::1,sctp:9,fd00::2', '10.0.0.1,icmp:echo-request,10.0.0.2']) {
+    const conversation = parseConversationMember(member);
+    expect(conversation === undefined ? undefined : conversationMember(conversation)).toBe(member);
+  }
+  for (const text of [
+    '',
+    '10.0.0.1',
+    '10.0.0.1,tcp:80',
+    '10.0.0.1,47:0,10.0.0.2',
+    '10.0.0.1,tcp:http,10.0.0.2',
+    'x,tcp:1,y',
+  ]) {
+    expect(parseConversationMember(text)).toBeUndefined();
+  }
+});
+
+test('the program is asked for one family, and all that it prints is read', async () => {
+  const asked: string[] = [];
+  const lines = Array.from({ length: 5000 }, (_, port) => toService.replaceAll('8080', String(port + 1)));
+  const found = await readConversations(
+    (argv, options) => {
+      asked.push(argv.join(' '));
+      return run(['cat'], { ...options, input: lines.join('') });
+    },
+    'ipv4',
+    local,
+  );
+  expect(asked).toEqual(['conntrack -L -f ipv4']);
+  expect(found.size).toBe(5000);
+});
+
+test('100,000 entries are read in well under half a second', () => {
+  const lines = Array.from({ length: 100_000 }, (_, index) =>
+    toService.replaceAll('40000', String(1024 + (index % 50_000))).replaceAll('8080', String(index % 3000)),
+  );
+  const text = lines.join('');
+  const reader = new ConversationReader(local);
+  const before = process.cpuUsage();
+  reader.read(text);
+  expect(reader.end().size).toBe(3000);
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1000).toBeLessThan(500);
+});
