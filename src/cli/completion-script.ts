@@ -14,6 +14,7 @@ export interface CommandTree {
 interface Flag {
   /** With its dashes. */
   readonly name: string;
+  readonly short?: string;
   readonly description: string;
   readonly choices: readonly string[];
 }
@@ -49,18 +50,20 @@ function bashScript(program: CommandTree): string {
     return `    '${path}') words='${offered.join(' ')}' ;;`;
   });
   const parents = commands.flatMap(({ path, command }) => command.children.map(({ name }) => `'${path} ${name}'`));
-  const choices = new Map(
-    commands.flatMap(({ command }) =>
-      command.flags.filter((flag) => flag.choices.length > 0).map((flag) => [flag.name, flag.choices] as const),
-    ),
-  );
-  const values = [...choices].map(
-    ([flag, of]) => `    ${flag}) COMPREPLY=($(compgen -W '${of.join(' ')}' -- "$current")); return ;;`,
+  const flags = commands.flatMap(({ command }) => command.flags).filter(({ choices }) => choices.length > 0);
+  const values = new Map(
+    flags.map(({ name, short, choices }) => {
+      const pattern = short === undefined ? name : `${name}|${short}`;
+      return [
+        pattern,
+        `    ${pattern}) COMPREPLY=($(compgen -W '${choices.join(' ')}' -- "$current")); return ;;`,
+      ] as const;
+    }),
   );
   return `_${program.name}() {
   local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} path='${program.name}' word words
   case "$before" in
-${values.join('\n')}
+${[...values.values()].join('\n')}
     --manifests|--run-dir|--config|--kubeconfig|--junit) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do

@@ -32,8 +32,8 @@ function treeOf(command: Command): CommandTree {
     description: command.description(),
     children,
     words: command.name() === 'get' ? getKinds : command.name() === 'completion' ? shells : [],
-    flags: flags.flatMap(({ long, description, argChoices = [] }) =>
-      long == null ? [] : [{ name: long, description, choices: argChoices }],
+    flags: flags.flatMap(({ long, short, description, argChoices = [] }) =>
+      long == null ? [] : [{ name: long, ...(short == null ? {} : { short }), description, choices: argChoices }],
     ),
   };
 }

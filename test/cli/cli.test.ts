@@ -1,0 +1,238 @@
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { CommandIo } from '../../src/cli/io.ts';
+import { createProgram } from '../../src/cli/program.ts';
+import { configKeys } from '../../src/config/schema.ts';
+import { flagOf } from '../../src/config/option-text.ts';
+import { root, runCommand, runSluice } from './run-sluice.ts';
+
+const seed = ['--manifests', 'examples/seed'];
+const directory = mkdtempSync(join(tmpdir(), 'sluice-cli-test-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function fileWith(name: string, text: string): string {
+  const file = join(directory, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+describe('help', () => {
+  const { program, printed } = programForTests();
+  const named = new Map(everyCommand(program).map((command) => [command.name(), command]));
+
+  test('every command of the interface is there', () => {
+    const expected =
+      'agent render explain matrix test get status check version cleanup lab demo completion up exec down';
+    expect([...named.keys()]).toEqual(expect.arrayContaining(expected.split(' ')));
+  });
+
+  test.each([...named])('%s has an example', (name, command) => {
+    command.outputHelp();
+    expect(printed().at(-1)).toMatch(/Examples:\n {2}(sluice|source) /);
+    expect(printed().at(-1)).toContain(name);
+  });
+
+  test('the agent has a flag for every setting', () => {
+    const flags = named.get('agent')?.options.map(({ long }) => long);
+    expect(flags).toEqual(expect.arrayContaining(configKeys.map(flagOf)));
+  });
+
+  test('asking for it is no failure', async () => {
+    const { exitCode, stdout } = await runSluice(['lab', 'up', '--help']);
+    expect([exitCode, stdout.includes('--cni <kind>')]).toEqual([0, true]);
+  });
+});
+
+/** The program with everything that it prints. */
+function programForTests() {
+  const lines: string[] = [];
+  const io: CommandIo = {
+    environment: {},
+    colour: false,
+    takeInterrupts: () => new AbortController().signal,
+    interruptedBy: undefined,
+    out: (text) => void lines.push(text),
+    error: (text) => void lines.push(text),
+    exitCode: 0,
+    passedExitCode: undefined,
+  };
+  return { program: createProgram(io), printed: () => lines };
+}
+
+function everyCommand(command: Command): readonly Command[] {
+  return command.commands.flatMap((child) => [child, ...everyCommand(child)]);
+}
+
+describe('exit codes', () => {
+  const broken = fileWith('broken.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: Bad_Name}\n');
+  test.each([
+    ['done', ['version'], 0],
+    ['a refused connection is an answer', ['explain', 'frontend', 'db:80', ...seed], 0],
+    ['an expectation that is met', ['explain', 'frontend', 'db:80', '--expect', 'denied', ...seed], 0],
+    ['an expectation that is not met', ['explain', 'frontend', 'db:80', '--expect', 'allowed', ...seed], 1],
+    ['bad manifests', ['get', 'svc', '--manifests', broken], 2],
+    ['no such directory', ['get', 'svc', '--manifests', join(directory, 'none')], 2],
+    ['unknown command', ['frobnicate'], 2],
+    ['unknown flag', ['get', 'svc', '--colour', 'red'], 2],
+    ['missing argument', ['explain', 'frontend'], 2],
+    ['unknown kind', ['get', 'pod', ...seed], 2],
+    ['unknown name', ['explain', 'nobody', 'db:80', ...seed], 2],
+    ['unknown node', ['render', '--node', 'nowhere', ...seed], 2],
+    ['kubeconfig is not for this version', ['get', 'svc', '--kubeconfig', 'admin.conf'], 2],
+    ['two clusters', ['get', 'svc', '--kubeconfig', 'admin.conf', ...seed], 2],
+    ['agent without a cluster', ['agent'], 2],
+    ['agent with a bad setting', ['agent', '--resync-seconds', '1', ...seed], 2],
+    ['no agent', ['status'], 4],
+    ['no cluster at all', ['get', 'svc'], 4],
+  ])('%s', async (_name, args, expected) => {
+    const { exitCode, stderr } = await runSluice(args);
+    expect(stderr).not.toContain('bug');
+    expect(exitCode).toBe(expected);
+  });
+
+  test('with no cluster the three choices are named', async () => {
+    const { stderr } = await runSluice(['get', 'svc']);
+    expect(stderr).toMatch(/--manifests DIR.*--kubeconfig FILE.*sluice agent/);
+  });
+
+  test('what was good is still printed', async () => {
+    const both = fileWith(
+      'both.yaml',
+      [
+        'apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}',
+        'apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: {podSelector: 7}',
+      ].join('\n---\n'),
+    );
+    const { exitCode, stdout, stderr } = await runSluice(['get', 'svc', '--manifests', both]);
+    expect(exitCode).toBe(2);
+    expect(stdout).toMatch(/^web +ClusterIP +10\.96\.\d+\.\d+ +<none> +80\/TCP$/m);
+    expect(stderr).toMatch(/both\.yaml:9: spec\.podSelector: /);
+  });
+
+  test('an unknown SLUICE_ variable is refused by what reads settings', async () => {
+    const { exitCode, stderr } = await runSluice(['render', '--node', 'minikube', ...seed], { SLUICE_FROB: '1' });
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('SLUICE_FROB: unknown setting');
+  });
+});
+
+describe('output', () => {
+  test('a pipe gets no colours, JSON is JSON', async () => {
+    const { stdout } = await runSluice(['explain', 'frontend', 'db:80', ...seed]);
+    expect(stdout).not.toContain('\u001B');
+    const json = await runSluice(['explain', 'frontend', 'db:80', '-o', 'json', ...seed]);
+    expect(JSON.parse(json.stdout)).toMatchObject({ verdict: 'denied', how: 'drop' });
+  });
+
+  test('versions', async () => {
+    const { stdout } = await runSluice(['version', '-o', 'json']);
+    expect(JSON.parse(stdout)).toMatchObject({ sluice: '0.1.0', node: process.versions.node });
+  });
+
+  test('render prints sets, then IPv4, then IPv6, or one of them', async () => {
+    const whole = await runSluice(['render', '--node', 'minikube', ...seed]);
+    const parts = await Promise.all(
+      ['ipset', 'v4', 'v6'].map((only) => runSluice(['render', '--node', 'minikube', '--only', only, ...seed])),
+    );
+    expect(whole.stdout).toBe(parts.map(({ stdout }) => stdout).join(''));
+    expect(parts[0]?.stdout).toContain('add cali40s:LrVD8vMIGQDyv8Y7sPFB1Ge 10.88.0.27\n');
+    expect(parts[1]?.stdout).toContain('-A cali-tw-cali95aa86cbb2a -m comment --comment "cali:pm-LK-c1ra31tRwz"');
+    expect(parts[2]?.stdout).not.toContain('10.88.0.');
+  });
+
+  test('render follows the settings', async () => {
+    const { stdout } = await runSluice([
+      'render',
+      '--node',
+      'minikube',
+      '--service-proxy',
+      '--ip-families',
+      'ipv4',
+      ...seed,
+    ]);
+    expect(stdout).toContain(':KUBE-SERVICES - -');
+    expect(stdout).not.toContain('inet6');
+  });
+
+  test('the matrix as rows', async () => {
+    const { stdout } = await runSluice(['matrix', '--from', 'frontend', '--to', 'db', '-o', 'json', ...seed]);
+    expect(JSON.parse(stdout)).toEqual([
+      {
+        from: 'default/frontend-8b474f47-zdqdv',
+        to: 'default/db-8d66ff5f7-bp6kf',
+        port: 80,
+        protocol: 'TCP',
+        verdict: 'denied',
+      },
+    ]);
+  });
+});
+
+describe('sluice test', () => {
+  const flows = fileWith(
+    'flows.yaml',
+    '- {from: frontend, to: db:80, expect: denied, why: only backend may}\n- {from: frontend, to: backend:80, expect: denied}\n',
+  );
+
+  test('a flow that is not as expected fails, with its line and the reason', async () => {
+    const { exitCode, stdout } = await runSluice(['test', flows, ...seed]);
+    expect(exitCode).toBe(1);
+    expect(stdout).toMatch(/^ok +frontend -> db:80 denied \(only backend may\)$/m);
+    expect(stdout).toContain('flows.yaml:2: frontend -> backend:80 denied: expected denied, is allowed');
+    expect(stdout).toContain('1 passed, 1 failed');
+  });
+
+  test('JUnit XML is written too', async () => {
+    const junit = join(directory, 'results.xml');
+    await runSluice(['test', flows, '--junit', junit, ...seed]);
+    const { stdout } = await runCommand(['cat', junit]);
+    expect(stdout).toContain('<testsuites name="sluice" tests="2" failures="1">');
+  });
+
+  test('a file that is not there is bad input', async () => {
+    const { exitCode, stderr } = await runSluice(['test', join(directory, 'none.yaml'), ...seed]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/none\.yaml: cannot be read/);
+  });
+});
+
+describe('completion', () => {
+  test('bash accepts its script and completes with it', async () => {
+    const { stdout } = await runSluice(['completion', 'bash']);
+    const script = fileWith(
+      'completion.bash',
+      `${stdout}
+COMP_WORDS=(sluice lab u); COMP_CWORD=2; _sluice; echo "\${COMPREPLY[@]}"
+COMP_WORDS=(sluice get -o y); COMP_CWORD=3; _sluice; echo "\${COMPREPLY[@]}"
+COMP_WORDS=(sluice ren); COMP_CWORD=1; _sluice; echo "\${COMPREPLY[@]}"
+COMP_WORDS=(sluice agent --resync); COMP_CWORD=2; _sluice; echo "\${COMPREPLY[@]}"
+`,
+    );
+    const completed = await runCommand(['bash', script]);
+    expect(completed.stderr).toBe('');
+    expect(completed.stdout.split('\n')).toEqual(['up', 'yaml', 'render', '--resync-seconds', '']);
+  });
+
+  test.each(['zsh', 'fish'])('%s has one too', async (shell) => {
+    const { exitCode, stdout } = await runSluice(['completion', shell]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('explain');
+  });
+});
+
+describe('the launcher', () => {
+  test('works through a link, from anywhere', async () => {
+    const link = join(directory, 'sluice');
+    symlinkSync(join(root, 'bin', 'sluice.mjs'), link);
+    const { exitCode, stdout } = await runCommand([process.execPath, link, '--version']);
+    expect([exitCode, stdout]).toEqual([0, '0.1.0\n']);
+  });
+
+  test('passes on arguments and exit codes', async () => {
+    const { exitCode } = await runCommand([process.execPath, join(root, 'bin', 'sluice.mjs'), 'status']);
+    expect(exitCode).toBe(4);
+  });
+});

@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest';
+import { runSluice } from './run-sluice.ts';
+
+const seed = ['--manifests', 'examples/seed'];
+
+test('network policies in the form that calicoctl prints', async () => {
+  const { stdout } = await runSluice(['get', 'networkPolicy', '-o', 'yaml', ...seed]);
+  expect(stdout).toBe(`apiVersion: projectcalico.org/v3
+items:
+- apiVersion: projectcalico.org/v3
+  kind: NetworkPolicy
+  metadata:
+    name: knp.default.allow-db-access
+    namespace: default
+  spec:
+    ingress:
+    - action: Allow
+      destination: {}
+      source:
+        selector: projectcalico.org/orchestrator == 'k8s' && networking/allow-db-access
+          == 'true'
+    order: 1000
+    selector: projectcalico.org/orchestrator == 'k8s' && app == 'db'
+    types:
+    - Ingress
+kind: NetworkPolicyList
+metadata: {}
+`);
+});
+
+test.each([
+  [['get', 'np'], 'NAME\nknp.default.allow-db-access\n'],
+  [['get', 'NetworkPolicies', 'allow-db-access'], 'NAME\nknp.default.allow-db-access\n'],
+  [
+    ['get', 'networkpolicy', '-o', 'wide'],
+    `NAME                          ORDER   SELECTOR
+knp.default.allow-db-access   1000    projectcalico.org/orchestrator == 'k8s' && app == 'db'
+`,
+  ],
+  [['get', 'np', '-A'], 'NAMESPACE   NAME\ndefault     knp.default.allow-db-access\n'],
+  [['get', 'np', '-n', 'other'], 'NAME\n'],
+  [
+    ['get', 'workloadEndpoint'],
+    `WORKLOAD                  NODE       NETWORKS        INTERFACE
+backend-867fd6dff-mjf92   minikube   10.88.0.27/32   cali2b1490aa46a
+db-8d66ff5f7-bp6kf        minikube   10.88.0.26/32   cali95aa86cbb2a
+frontend-8b474f47-zdqdv   minikube   10.88.0.24/32   cali505cfbeac50
+`,
+  ],
+  [
+    ['get', 'wep', 'db-8d66ff5f7-bp6kf', '-o', 'wide'],
+    `NAME                                     WORKLOAD             NODE       NETWORKS        INTERFACE         PROFILES
+minikube-k8s-db--8d66ff5f7--bp6kf-eth0   db-8d66ff5f7-bp6kf   minikube   10.88.0.26/32   cali95aa86cbb2a   kns.default,ksa.default.default
+`,
+  ],
+  [['get', 'diagnostics'], 'SEVERITY   OBJECT   FIELD   MESSAGE\n'],
+])('%j', async (args, expected) => {
+  const { stdout, exitCode } = await runSluice([...args, ...seed]);
+  expect(stdout).toBe(expected);
+  expect(exitCode).toBe(0);
+});
+
+test('IP sets with their members and what they are for', async () => {
+  const { stdout } = await runSluice(['get', 'ipset', 'cali40s:LrVD8vMIGQDyv8Y7sPFB1Ge', '-o', 'json', ...seed]);
+  expect(JSON.parse(stdout)).toMatchObject({ node: 'minikube', type: 'hash:net', members: ['10.88.0.27'] });
+});
+
+test('services with their endpoints', async () => {
+  const { stdout } = await runSluice(['get', 'svc', '-o', 'wide', ...seed]);
+  expect(stdout).toMatch(/^db +ClusterIP +10\.96\.\d+\.\d+ +<none> +80\/TCP +app=db +10\.88\.0\.26:80$/m);
+});
+
+test('one named object is printed without a list around it', async () => {
+  const { stdout } = await runSluice(['get', 'np', 'allow-db-access', '-o', 'json', ...seed]);
+  expect(JSON.parse(stdout)).toMatchObject({ kind: 'NetworkPolicy' });
+});
+
+test('a name that is not there is an error that says where it was looked for', async () => {
+  const { stderr, exitCode } = await runSluice(['get', 'np', 'nobody', ...seed]);
+  expect(exitCode).toBe(2);
+  expect(stderr).toBe('sluice: get: nothing is called nobody in namespace default\n');
+});
