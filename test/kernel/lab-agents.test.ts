@@ -183,9 +183,9 @@ function toDb(from: string) {
 }
 
 async function untilTrue(isTrue: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 30_000;
   while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error('not within 15 s');
+    if (Date.now() > deadline) throw new Error('not within 30 s');
     await pause(25);
   }
 }

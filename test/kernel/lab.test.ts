@@ -9,6 +9,7 @@ import { labDown } from '../../src/lab/down.ts';
 import { namespaceOf } from '../../src/lab/exec.ts';
 import { LabError } from '../../src/lab/lab-error.ts';
 import type { LabProgress } from '../../src/lab/lab.ts';
+import { labOfNamespace } from '../../src/lab/names.ts';
 import { namespacesOf } from '../../src/lab/network.ts';
 import type { LabOptions } from '../../src/lab/options.ts';
 import { labDefaults } from '../../src/lab/options.ts';
@@ -225,14 +226,15 @@ describeKernel('a lab', () => {
     expect(await readdir(join(temporary, 'run'))).toEqual([]);
     expect(await isAlive(lab.lab)).toBe(false);
     expect(await machineNetwork()).toBe(machineBefore);
+    const etc = await readdir('/etc/netns').catch(() => []);
+    expect(etc.filter((netns) => labOfNamespace(netns) === name)).toEqual([]);
   }
 });
 
-/** Links, addresses and routes of the machine's own namespace, and its /etc/netns. */
+/** Links, addresses and routes of the machine's own namespace. */
 async function machineNetwork(): Promise<string> {
   const commands = ['link', 'address', 'route'].map((object) => run(['ip', '-o', object, 'show']));
-  const etc = await readdir('/etc/netns').catch(() => []);
-  return [...(await Promise.all(commands)).map(({ stdout }) => stdout), ...etc].join('\n');
+  return (await Promise.all(commands)).map(({ stdout }) => stdout).join('\n');
 }
 
 async function inside(lab: LabState, target: string, argv: Argv): Promise<string> {
@@ -258,9 +260,9 @@ async function untilState(name: string, isReached: (state: LabState) => boolean)
 }
 
 async function untilTrue(isTrue: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 20_000;
   while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error('not within 10 s');
+    if (Date.now() > deadline) throw new Error('not within 20 s');
     await pause(25);
   }
 }
