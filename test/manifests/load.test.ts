@@ -23,10 +23,10 @@ test("the seed's cluster", async () => {
       'default/backend-867fd6dff-mjf92',
       '10.88.0.27',
       'minikube',
-      { app: 'backend', 'networking/allow-db-access': 'true' },
+      { app: 'backend', 'pod-template-hash': '867fd6dff', 'networking/allow-db-access': 'true' },
     ],
-    ['default/db-8d66ff5f7-bp6kf', '10.88.0.26', 'minikube', { app: 'db' }],
-    ['default/frontend-8b474f47-zdqdv', '10.88.0.24', 'minikube', { app: 'frontend' }],
+    ['default/db-8d66ff5f7-bp6kf', '10.88.0.26', 'minikube', { app: 'db', 'pod-template-hash': '8d66ff5f7' }],
+    ['default/frontend-8b474f47-zdqdv', '10.88.0.24', 'minikube', { app: 'frontend', 'pod-template-hash': '8b474f47' }],
   ]);
   expect([...state.services.keys()]).toEqual(['default/backend', 'default/db', 'default/frontend']);
   const endpoints = [...state.endpointSlices.values()].map((slice) => [

