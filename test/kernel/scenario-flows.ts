@@ -2,13 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import type { ClusterState } from '../../src/cluster/state.ts';
+import { syntheticFacts } from '../../src/compile/synthetic-facts.ts';
+import type { EndpointBinding, NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
 import type { ClusterModel } from '../../src/explain/cluster-model.ts';
+import { modelOf } from '../../src/explain/compile-node.ts';
 import { investigate } from '../../src/explain/investigate.ts';
 import { parseQuestion, resolveQuestion } from '../../src/explain/question.ts';
 import { judgeQuestion } from '../evaluator/judge-question.ts';
 import type { ScenarioFlow } from '../scenario.ts';
-import { loadScenario, scenarioNames, scenariosFolder } from '../scenario.ts';
-import type { Flow } from './probe.ts';
+import { loadScenario, scenarioNames, scenarioOptions, scenariosFolder } from '../scenario.ts';
+import type { Flow, FlowResult } from './probe.ts';
 
 export interface JoinedManifests {
   /** Everything but policies; the Nodes, which every scenario begins with, once. */
@@ -82,4 +86,73 @@ function prepare(model: ClusterModel, scenario: string, flow: ScenarioFlow): Pre
   if (connection === undefined) throw new Error(`${scenario}: ${flow.to} has no address`);
   const { to, port, protocol } = connection;
   return { ...judged, packet: { from: flow.from, to, port, protocol } };
+}
+
+/** The cluster as the agents of a lab see it: pods behind veths of their own, or behind the ports of a bridge. */
+export function labModel(state: ClusterState, cni: 'ptp' | 'bridge'): ClusterModel {
+  const facts = new Map([...state.nodes.keys()].map((node) => [node, labFacts(state, node, cni)]));
+  return modelOf({ state, facts, optionsOf: (nodeName) => ({ ...scenarioOptions, nodeName }) });
+}
+
+function labFacts(state: ClusterState, node: string, cni: 'ptp' | 'bridge'): NodeFacts {
+  const facts = syntheticFacts(state, node);
+  return cni === 'ptp' ? facts : { ...facts, bindings: new Map([...facts.bindings].map(behindBridge)) };
+}
+
+function behindBridge<Key>([address, binding]: readonly [Key, EndpointBinding]): readonly [Key, EndpointBinding] {
+  if (binding.kind !== 'routed') throw new Error('made facts route every pod');
+  return [address, { kind: 'bridged', bridge: 'cni0', port: binding.interface }];
+}
+
+/** A flow and what became of its packets; undefined where it was not sent. */
+export interface TriedFlow extends PreparedFlow {
+  /** While there was no policy. */
+  readonly open: FlowResult | undefined;
+  readonly policed: FlowResult | undefined;
+  /** After the policies were taken away again. */
+  readonly removed: FlowResult | undefined;
+}
+
+/** Everything about a flow that is not as its file says, one line each. */
+export function mistakesOf({ flow, evaluator, tracer, open, policed, removed }: TriedFlow): readonly string[] {
+  const judged = [
+    ['evaluator', evaluator, flow.expect],
+    ['tracer', tracer, flow.expect],
+    ['packet without policies', spoken(open), 'allowed'],
+    ['packet', spoken(policed), flow.expect],
+    ['packet after the policies were removed', spoken(removed), 'allowed'],
+  ] as const;
+  const name = `${flow.from} -> ${flow.to}`;
+  return judged
+    .filter(([, found, expected]) => found !== undefined && !found.startsWith(expected))
+    .map(([who, found, expected]) => `${name}: ${who}: ${found}, expected ${expected}`);
+}
+
+function spoken(result: FlowResult | undefined): string | undefined {
+  return result === undefined ? undefined : `${result.verdict} (${result.detail})`;
+}
+
+/** Scenarios, flows and how each flow was checked; those that were not sent with their reason. */
+export function tableOf(title: string, tried: readonly TriedFlow[]): string {
+  const sent = tried.filter(({ policed }) => policed !== undefined);
+  const denied = sent.filter(({ policed }) => policed?.verdict === 'denied');
+  const rows = [
+    ['scenarios', new Set(tried.map(({ scenario }) => scenario)).size],
+    ['flows', tried.length],
+    ['checked by evaluator', tried.length],
+    ['checked by tracer', tried.length],
+    ['checked by packet', sent.length],
+    [
+      '  of which denied, and allowed without policies',
+      denied.filter(({ open }) => open?.verdict === 'allowed').length,
+    ],
+    ['skipped', tried.length - sent.length],
+  ] as const;
+  return [
+    title,
+    ...rows.map(([what, count]) => `  ${what.padEnd(50)}${String(count).padStart(5)}`),
+    ...tried.flatMap(({ flow, skipped }) =>
+      skipped === undefined ? [] : [`  skipped ${flow.from} -> ${flow.to}: ${skipped}`],
+    ),
+  ].join('\n');
 }
