@@ -81,7 +81,7 @@ export class ConversationReader {
   }
 }
 
-/** `tcp:8080`, `icmp:${echoRequest}`; undefined for what a set has no member for. */
+/** `tcp:8080`, `icmp:echo-request`; undefined for what a set has no member for. */
 function serviceOf(line: string, reply: number): string | undefined {
   const protocol = line.slice(0, line.indexOf(' '));
   const ping = pings.get(protocol);

@@ -1,0 +1,105 @@
+/** Which open connections policy denies now: asked of the node's own rules, as if each were to begin anew. */
+import type { Conversation } from '../dataplane/conversation.ts';
+import type { Dataplane, FamilyTables } from '../dataplane/dataplane.ts';
+import type { EndpointBinding } from '../dataplane/endpoint-binding.ts';
+import type { BuiltinChain } from '../dataplane/rule.ts';
+import type { Packet } from '../dataplane/trace/packet.ts';
+import { packetOf } from '../dataplane/trace/packet.ts';
+import { NodeTracer } from '../dataplane/trace/tracer.ts';
+import type { IpAddress } from '../lib/ip.ts';
+import { familyOf } from '../lib/ip.ts';
+import { forwardChain, inputChain, workloadToHostChain } from './base/chain-names.ts';
+import { addressOf, type BoundEndpoint } from './bound-endpoint.ts';
+
+/** What there is to judge by; `Compiler` has the first two. */
+export interface CutView {
+  readonly dataplane: Dataplane;
+  readonly endpoints: ReadonlyMap<string, BoundEndpoint>;
+  readonly nodeAddresses: readonly IpAddress[];
+}
+
+/** Good for one round: it keeps what it has worked out of the rules. */
+export class CutJudge {
+  /** Addresses of the local pods that a policy isolates. Nobody else's connections can be denied. */
+  readonly subjects: ReadonlySet<IpAddress>;
+  readonly #bindings: ReadonlyMap<IpAddress, EndpointBinding>;
+  readonly #own: ReadonlySet<IpAddress>;
+  readonly #tracer: NodeTracer;
+
+  constructor({ dataplane, endpoints, nodeAddresses }: CutView) {
+    const isolated = [...endpoints.values()].filter(({ ingress, egress }) => ingress.length + egress.length > 0);
+    this.subjects = new Set(bindingsOf(isolated).keys());
+    this.#bindings = bindingsOf(endpoints.values());
+    this.#own = new Set(nodeAddresses);
+    this.#tracer = new NodeTracer(policyAlone(dataplane), {
+      isOwnAddress: (address) => this.#own.has(address),
+      route: () => ({ outInterface: '' }),
+    });
+  }
+
+  /** The node's own connections to its pods, and a pod's to itself, are never denied. */
+  isDenied(conversation: Conversation): boolean {
+    const { client, server } = conversation;
+    if (client === server || this.#own.has(client) || staysOnNode(client)) return false;
+    if (!this.subjects.has(client) && !this.subjects.has(server)) return false;
+    const hook: BuiltinChain = this.#own.has(server) ? 'INPUT' : 'FORWARD';
+    const packet = this.#firstPacket(conversation);
+    if (this.#tracer.traceHook(hook, packet).verdict === 'accept') return false;
+    const last = this.#tracer.traceHook(hook, packet, { record: true }).path.at(-1);
+    return last !== undefined && !closedForAll.has(last.chain);
+  }
+
+  #firstPacket({ client, server, protocol, port }: Conversation): Packet {
+    const isPing = port === undefined;
+    return packetOf({
+      source: client,
+      destination: server,
+      protocol,
+      ...(isPing ? { icmpType: protocol === 'icmp' ? 8 : 128 } : { sourcePort: anyPort, destinationPort: port }),
+      ...wayIn(this.#bindings.get(client)),
+      ...wayOut(this.#bindings.get(server)),
+    });
+  }
+}
+
+/** Loopback and link-local clients are the node, whether or not it counts the address as one of its own. */
+function staysOnNode(client: IpAddress): boolean {
+  return client === '::1' || ['127.', '169.254.', 'fe80:'].some((prefix) => client.startsWith(prefix));
+}
+
+/** What is dropped here is no policy's doing: pods that are not programmed (yet), and pods that may not reach the node at all. */
+const closedForAll: ReadonlySet<string> = new Set([forwardChain, inputChain, workloadToHostChain]);
+
+/** No rule of ours asks for the client's port. */
+const anyPort = 40_000;
+
+/** Without the chains of Services: a Service without endpoints is no denial. */
+function policyAlone({ ipSets, tables }: Dataplane): Dataplane {
+  const alone = ({ chains, hooks }: FamilyTables): FamilyTables => ({
+    chains,
+    hooks: hooks.filter(({ style }) => style === 'cali'),
+  });
+  return { ipSets, tables: { ipv4: alone(tables.ipv4), ipv6: alone(tables.ipv6) } };
+}
+
+function bindingsOf(endpoints: Iterable<BoundEndpoint>): ReadonlyMap<IpAddress, EndpointBinding> {
+  const bindings = new Map<IpAddress, EndpointBinding>();
+  for (const endpoint of endpoints) {
+    for (const address of endpoint.pod.ips) {
+      const binding = endpoint.bindings[familyOf(address)];
+      if (binding !== undefined && addressOf(endpoint, familyOf(address)) === address) bindings.set(address, binding);
+    }
+  }
+  return bindings;
+}
+
+function wayIn(binding: EndpointBinding | undefined): Partial<Packet> {
+  if (binding === undefined) return {};
+  if (binding.kind === 'routed') return { inInterface: binding.interface };
+  return { inInterface: binding.bridge, ...(binding.port === undefined ? {} : { inPort: binding.port }) };
+}
+
+function wayOut(binding: EndpointBinding | undefined): Partial<Packet> {
+  if (binding === undefined) return {};
+  return { outInterface: binding.kind === 'routed' ? binding.interface : binding.bridge };
+}
