@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Takes standard output (ASCII) piece by piece as it comes, for answers too large to keep; the result's `stdout` is empty then. */
   readonly onStdout?: (piece: string) => void;
+  /** Told the process id as soon as there is one: the kernel's own events name it. */
+  readonly onStart?: (pid: number) => void;
 }
 
 export interface CommandResult {
@@ -104,7 +106,7 @@ export class CommandError extends Error {
 /** Runs a program to its end; throws CommandError unless it exits with 0. */
 export async function run(argv: Argv, options: RunOptions = {}): Promise<CommandResult> {
   const [program, ...args] = argv;
-  const { input, timeoutMs = 60_000, signal, onStdout } = options;
+  const { input, timeoutMs = 60_000, signal, onStdout, onStart } = options;
   const subprocess = execa(program, args, {
     ...(onStdout === undefined ? {} : { buffer: { stdout: false } }),
     ...(input === undefined ? { stdin: 'ignore' } : { input }),
@@ -115,6 +117,7 @@ export async function run(argv: Argv, options: RunOptions = {}): Promise<Command
     reject: false,
   });
   if (onStdout !== undefined) subprocess.stdout?.setEncoding('latin1').on('data', onStdout);
+  if (subprocess.pid !== undefined) onStart?.(subprocess.pid);
   const result = await subprocess;
   if (result.failed) throw new CommandError(failureOf(argv, result), { cause: result.cause });
   return { stdout: result.stdout ?? '', stderr: result.stderr, durationMs: result.durationMs };

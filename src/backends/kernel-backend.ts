@@ -1,10 +1,10 @@
 /** The kernel through iptables and ipset. */
 import type { KernelWrite } from '../dataplane/kernel-write.ts';
-import type { ObservedPart } from '../dataplane/observed.ts';
+import type { ObservedHook, ObservedPart } from '../dataplane/observed.ts';
 import type { PieceLimits } from '../dataplane/pieces.ts';
 import { legacyPieces, nftPieces } from '../dataplane/pieces.ts';
 import { unreachable } from '../lib/unreachable.ts';
-import type { ApplyResult, Backend, ReadScope } from './backend.ts';
+import type { ApplyResult, Backend, HookPlace, ReadScope } from './backend.ts';
 import { IpSets } from './ipset/ip-sets.ts';
 import type { IptablesOptions } from './iptables/iptables.ts';
 import { Iptables } from './iptables/iptables.ts';
@@ -23,6 +23,14 @@ export class KernelBackend implements Backend {
   async read({ tables, ipSets }: ReadScope): Promise<ObservedPart> {
     const read = await this.#iptables.read(tables);
     return ipSets ? { tables: read, ipSets: await this.#ipSets.read() } : { tables: read };
+  }
+
+  readHooks(place: HookPlace): Promise<readonly ObservedHook[]> {
+    return this.#iptables.readHooks(place);
+  }
+
+  readSetCounts(): Promise<ReadonlyMap<string, number>> {
+    return this.#ipSets.readCounts();
   }
 
   async apply(write: KernelWrite): Promise<ApplyResult> {

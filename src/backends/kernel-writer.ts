@@ -13,6 +13,7 @@ import { planCleanup, planSteps, stepsOf } from '../dataplane/plan.ts';
 import type { IpSet } from '../dataplane/rule.ts';
 import type { Backend, ReadScope } from './backend.ts';
 import { RefusedError } from './backend.ts';
+import { findDrift } from './drift-check.ts';
 import { CommandError } from './exec.ts';
 import { applyIsolated } from './isolate.ts';
 import type { Refusal } from './refusals.ts';
@@ -80,6 +81,16 @@ export class KernelWriter {
     return this.#enqueue(() => {
       if (retryRefused) this.#refusals.clear();
       this.#unread = union(this.#unread, scope);
+      return this.#readAndMend(dataplane);
+    });
+  }
+
+  /** A cheap look at hooks and set sizes; what it finds wrong is read and mended. For what has no events, every few seconds. */
+  checkDrift(dataplane: Dataplane): Promise<WriteReport> {
+    return this.#enqueue(async () => {
+      const drift = await findDrift(this.#refusals.applyToAll(dataplane), this.#backend);
+      if (isNothing(drift) && isNothing(this.#unread)) return none;
+      this.#unread = union(this.#unread, drift);
       return this.#readAndMend(dataplane);
     });
   }

@@ -67,7 +67,7 @@ export function parseSave(text: string, ownership: Ownership): ObservedTable {
       const rule = space < 0 ? '' : line.slice(space + 1);
       const chain = chains.get(name);
       if (chain !== undefined) readRule(chain, name, rule);
-      else if (isBuiltin(name)) readBuiltinRule(hooks, lengths, { chain: name, rule, ownership });
+      else if (isBuiltinChain(name)) readBuiltinRule(hooks, lengths, { chain: name, rule, ownership });
     }
   }
   return { chains, hooks };
@@ -96,6 +96,17 @@ export function parseIpSetSave(text: string): ReadonlyMap<string, ObservedSet> {
 export function identifyHook(text: string): { readonly id: string; readonly target: string } {
   const target = /(?:^| )(?:-j|-g|--jump|--goto) (\S+)/.exec(text)?.[1] ?? '';
   return { id: caliHash(text) ?? normaliseKubeRule(text), target };
+}
+
+/** Reads what `ipset list -t` printed: names and how many members. */
+export function parseIpSetCounts(text: string): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const block of text.split(/^(?=Name: )/m)) {
+    const [, name = ''] = /^Name: (\S+)/.exec(block) ?? [];
+    const [, count] = /^Number of entries: (\d+)/m.exec(block) ?? [];
+    if (ownsIpSet(name) && count !== undefined) counts.set(name, Number(count));
+  }
+  return counts;
 }
 
 function readRule(chain: { ids: string[]; sets: string[] }, name: string, rule: string): void {
@@ -129,7 +140,8 @@ function caliHash(rule: string): string | undefined {
   return /--comment "?cali:([\w-]{16})"?/.exec(rule)?.[1];
 }
 
-function isBuiltin(name: string): name is BuiltinChain {
+/** The kernel's own chains. */
+export function isBuiltinChain(name: string): name is BuiltinChain {
   return ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'].includes(name);
 }
 

@@ -188,6 +188,35 @@ test.each<[string, (kernel: FakeKernel) => void, RegExp]>([
   expect(kernel.sets.get(friends.name)?.members).toEqual(friends.members);
 });
 
+test.each<[string, (kernel: FakeKernel) => void]>([
+  ['the jump deleted', (kernel) => kernel.table('ip', 'filter').setChain('FORWARD', [])],
+  ['an accept above the guard', (kernel) => kernel.table('ip', 'mangle').setChain('POSTROUTING', ['-j ACCEPT'])],
+  ['a set flushed', (kernel) => kernel.sets.get(friends.name)?.members.clear()],
+])('the cheap look finds %s, and has it mended', async (_, disturb) => {
+  const { kernel, writer } = setUp();
+  await writer.resync(wanted);
+  kernel.calls.length = 0;
+  expect(await writer.checkDrift(wanted)).toMatchObject({ writes: 0, differenceCount: 0 });
+  expect(kernel.calls.map(({ argv }) => argv.join(' '))).toEqual([
+    'ipset list -t',
+    'iptables-nft --wait 10 -t mangle -S POSTROUTING',
+    'iptables-nft --wait 10 -t filter -S FORWARD',
+  ]);
+  disturb(kernel);
+  expect(await writer.checkDrift(wanted)).toMatchObject({ writes: 1, differenceCount: 1 });
+  expect(await writer.checkDrift(wanted)).toMatchObject({ writes: 0 });
+});
+
+test('the cheap look counts no members that the agent fills in by itself', async () => {
+  const { kernel, writer } = setUp();
+  const cut = setOf('cut', [], { type: 'hash:ip,port,ip', dynamic: true });
+  await writer.resync(dataplaneOf({ sets: [cut] }));
+  kernel.sets.get(cut.name)?.members.add('10.0.0.1,tcp:80,10.0.0.2');
+  expect(await writer.checkDrift(dataplaneOf({ sets: [cut] }))).toMatchObject({ differenceCount: 0 });
+  kernel.sets.run(['ipset', 'destroy', cut.name], '');
+  expect(await writer.checkDrift(dataplaneOf({ sets: [cut] }))).toMatchObject({ differenceCount: 1 });
+});
+
 test('a set with another type is made anew; what refers to it is closed for that moment', async () => {
   const { kernel, writer } = setUp();
   await writer.resync(wanted);

@@ -61,6 +61,9 @@ export class FakeKernel {
       this.#restore(argv, family, input);
       return '';
     }
+    const [, listed] = /^(ip6?)tables-nft$/.exec(program) ?? [];
+    if (listed === 'ip' || listed === 'ip6')
+      return this.table(listed, args[args.indexOf('-t') + 1] ?? '').list(args.at(-1) ?? '');
     if (program === 'ipset') return this.sets.run(argv, input);
     throw new CommandError({ argv, code: 'ENOENT' });
   }

@@ -38,6 +38,7 @@ export class FakeSets {
 
   run(argv: Argv, input: string): string {
     const words = argv.slice(1).filter((word) => word !== '-exist');
+    if (words[0] === 'list' && words[1] === '-t') return [...this.#sets].map(describeSet).join('\n');
     if (words[0] === 'list') return [...this.#sets.keys(), ''].join('\n');
     if (words[0] !== 'restore') return this.#must(argv, words.join(' '), '');
     const lines = input.split('\n').filter((line) => line !== '');
@@ -109,4 +110,9 @@ export class FakeSets {
     const head = `create ${name} ${set.type} family ${set.family} hashsize 1024 maxelem ${set.maxElements}\n`;
     return head + [...set.members].map((member) => `add ${name} ${member}\n`).join('');
   }
+}
+
+/** As `ipset list -t` prints it. */
+function describeSet([name, set]: readonly [string, FakeSet]): string {
+  return `Name: ${name}\nType: ${set.type}\nReferences: 0\nNumber of entries: ${set.members.size}\n`;
 }

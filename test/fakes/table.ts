@@ -53,6 +53,12 @@ export class FakeTable {
     return [`*${this.name}`, ...head, ...rules, 'COMMIT', ''].join('\n');
   }
 
+  /** `iptables -S CHAIN` */
+  list(chain: string): string {
+    const rules = this.#chains.get(chain) ?? [];
+    return [`-P ${chain} ACCEPT`, ...rules.map((rule) => `-A ${chain} ${rule}`), ''].join('\n');
+  }
+
   /** All or nothing; what went wrong, as iptables-nft-restore says it. */
   restore(input: string, rules: TableRules): string | undefined {
     const before = new Map(this.#chains);

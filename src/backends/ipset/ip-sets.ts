@@ -2,7 +2,7 @@
 import type { KernelWrite } from '../../dataplane/kernel-write.ts';
 import { temporarySetName } from '../../dataplane/names.ts';
 import type { ObservedSet } from '../../dataplane/observed.ts';
-import { parseIpSetSave } from '../../dataplane/observed.ts';
+import { parseIpSetCounts, parseIpSetSave } from '../../dataplane/observed.ts';
 import { ownsIpSet } from '../../dataplane/ownership.ts';
 import { ipSetLines, temporarySetLines } from '../../dataplane/restore-input.ts';
 import type { IpSet } from '../../dataplane/rule.ts';
@@ -26,6 +26,16 @@ export class IpSets {
     const { stdout } = await this.#run(['ipset', 'list', '-name']);
     const names = stdout.split('\n').filter(ownsIpSet);
     return parseIpSetSave(names.length === 0 ? '' : await this.#save(names));
+  }
+
+  /** One call where it can be; foreign sets that this ipset does not know would break it. */
+  async readCounts(): Promise<ReadonlyMap<string, number>> {
+    try {
+      return parseIpSetCounts((await this.#run(['ipset', 'list', '-t'])).stdout);
+    } catch (error) {
+      if (!(error instanceof CommandError) || error.isMissing) throw error;
+      return new Map([...(await this.read())].map(([name, { members }]) => [name, members.size]));
+    }
   }
 
   async apply(write: SetsWrite): Promise<ApplyResult> {

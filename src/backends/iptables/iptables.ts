@@ -1,11 +1,12 @@
 /** iptables-restore and iptables-save of one variant, for both families. */
 import { ipFamilies } from '../../dataplane/dataplane.ts';
-import type { ObservedPart, Ownership } from '../../dataplane/observed.ts';
+import type { ObservedHook, ObservedPart, Ownership } from '../../dataplane/observed.ts';
 import { parseSave } from '../../dataplane/observed.ts';
 import type { TableWrite } from '../../dataplane/restore-input.ts';
 import { tableInput } from '../../dataplane/restore-input.ts';
 import type { TableName } from '../../dataplane/rule.ts';
 import type { IpFamily } from '../../lib/ip.ts';
+import type { HookPlace } from '../backend.ts';
 import type { Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import { refusalOf } from './restore-error.ts';
@@ -40,6 +41,13 @@ export class Iptables {
         return { family, table, content: parseSave(text, this.#ownership) };
       }),
     );
+  }
+
+  /** Only this chain is asked for. */
+  async readHooks({ family, table, chain }: HookPlace): Promise<readonly ObservedHook[]> {
+    const program = `${family === 'ipv4' ? 'iptables' : 'ip6tables'}-${this.#variant}`;
+    const { stdout } = await this.#run([program, '--wait', '10', '-t', table, '-S', chain]);
+    return parseSave(stdout, this.#ownership).hooks.get(chain) ?? [];
   }
 
   /** One transaction. */

@@ -1,0 +1,66 @@
+/** What `nft monitor` says about rules of ours: who changed which table. Legacy tables and ipsets have no events. */
+import { tableNames } from '../../dataplane/dataplane.ts';
+import type { Ownership } from '../../dataplane/observed.ts';
+import { isBuiltinChain } from '../../dataplane/observed.ts';
+import { ownsChain } from '../../dataplane/ownership.ts';
+import type { TableName } from '../../dataplane/rule.ts';
+import type { Run } from '../exec.ts';
+
+/** One committed transaction that touched a chain of ours or a built-in one. */
+export interface RuleChange {
+  readonly pid: number;
+  readonly tables: readonly TableName[];
+}
+
+/** Collects lines until the generation that they belong to is told. */
+export class RuleEventReader {
+  readonly #ownership: Ownership;
+  readonly #tables = new Set<TableName>();
+
+  constructor(ownership: Ownership) {
+    this.#ownership = ownership;
+  }
+
+  /** `line` of `nft monitor`. */
+  read(line: string): RuleChange | undefined {
+    const [, pid] = /^# new generation \d+ by process (\d+)/.exec(line) ?? [];
+    if (pid === undefined) {
+      this.#note(line);
+      return undefined;
+    }
+    const tables = [...this.#tables];
+    this.#tables.clear();
+    return tables.length === 0 ? undefined : { pid: Number(pid), tables };
+  }
+
+  /** `insert rule ip filter FORWARD counter ...`, `delete chain ip6 nat cali-a`, `delete table ip filter` */
+  #note(line: string): void {
+    const [, verb, kind, table = '', chain = ''] = /^(\w+) (table|chain|rule) ip6? (\S+)(?: (\S+))?/.exec(line) ?? [];
+    const name = tableNames.find((known) => known === table);
+    if (name === undefined) return;
+    const isWhole = kind === 'table' && verb !== 'add' && verb !== 'create';
+    if (isWhole || isBuiltinChain(chain) || ownsChain(chain, this.#ownership)) this.#tables.add(name);
+  }
+}
+
+/** Remembers the process ids of our own programs, so that their events are not taken for somebody else's. */
+export class OwnProcesses {
+  readonly #pids = new Set<number>();
+
+  /** `run`, remembering. */
+  remembering(run: Run): Run {
+    return (argv, options = {}) => run(argv, { ...options, onStart: (pid) => this.#add(pid) });
+  }
+
+  has(pid: number): boolean {
+    return this.#pids.has(pid);
+  }
+
+  /** Ids come round again: only the latest count. */
+  #add(pid: number): void {
+    this.#pids.delete(pid);
+    this.#pids.add(pid);
+    const [oldest] = this.#pids;
+    if (this.#pids.size > 256 && oldest !== undefined) this.#pids.delete(oldest);
+  }
+}

@@ -1,0 +1,100 @@
+import { expect, test } from 'vitest';
+import { CommandError } from '../../src/backends/exec.ts';
+import { OwnProcesses, RuleEventReader } from '../../src/backends/iptables/rule-events.ts';
+import { watchRules } from '../../src/backends/iptables/watch-rules.ts';
+import type { TableName } from '../../src/dataplane/rule.ts';
+
+/** As `nft monitor` (1.0.6) prints it. */
+const lines = [
+  'add table ip filter',
+  'create chain ip filter DOCKER',
+  'add rule ip filter DOCKER counter packets 0 bytes 0 accept',
+  '# new generation 2 by process 12 (iptables-nft-re)',
+  'insert rule ip filter FORWARD counter packets 0 bytes 0 accept',
+  '# new generation 3 by process 13 (iptables-nft)',
+  'delete rule ip6 raw cali-PREROUTING handle 5',
+  'delete rule ip6 mangle cali-POSTROUTING handle 6',
+  '# new generation 4 by process 14 (nft)',
+  'add rule inet filter cali-x accept',
+  'add rule ip other cali-x accept',
+  '# new generation 5 by process 15 (nft)',
+  'delete table ip nat',
+  '# new generation 6 by process 16 (nft)',
+];
+
+test.each([
+  [
+    false,
+    [
+      [13, ['filter']],
+      [14, ['raw', 'mangle']],
+      [16, ['nat']],
+    ],
+  ],
+  [
+    true,
+    [
+      [13, ['filter']],
+      [14, ['raw', 'mangle']],
+      [16, ['nat']],
+    ],
+  ],
+])('changes of our chains and of built-in ones, by whom (Services: %s)', (services, expected) => {
+  const reader = new RuleEventReader({ services });
+  const changes = lines.flatMap((line) => reader.read(line) ?? []);
+  expect(changes.map(({ pid, tables }) => [pid, tables])).toEqual(expected);
+});
+
+test('KUBE chains count where they are ours', () => {
+  const event = ['add rule ip nat KUBE-SERVICES accept', '# new generation 7 by process 17 (iptables-nft-re)'];
+  const [alone, serving] = [false, true].map((services) => {
+    const reader = new RuleEventReader({ services });
+    return event.flatMap((line) => reader.read(line)?.tables ?? []);
+  });
+  expect(alone).toEqual([]);
+  expect(serving).toEqual(['nat']);
+});
+
+async function firstYields(
+  count: number,
+  answers: readonly (readonly string[] | CommandError)[],
+): Promise<readonly (readonly TableName[])[]> {
+  const controller = new AbortController();
+  const own = new OwnProcesses();
+  await own.remembering((_, options) => {
+    options?.onStart?.(13);
+    return Promise.resolve({ stdout: '', stderr: '', durationMs: 0 });
+  })(['iptables-nft-restore']);
+  let start = 0;
+  const follow = async function* (): AsyncGenerator<string> {
+    const answer = answers[start] ?? new CommandError({ argv: ['nft'], exitCode: 1 });
+    start += 1;
+    if (answer instanceof CommandError) throw answer;
+    yield* answer;
+    throw new CommandError({ argv: ['nft'], exitCode: 1 });
+  };
+  const yields: (readonly TableName[])[] = [];
+  for await (const tables of watchRules(controller.signal, {
+    ownership: { services: false },
+    own,
+    restartMs: 0,
+    lines: follow,
+  })) {
+    yields.push(tables);
+    if (yields.length === count) controller.abort();
+  }
+  return yields;
+}
+
+const everything = ['raw', 'mangle', 'nat', 'filter'];
+
+test('our own programs are passed over; a monitor that ended has lost events', async () => {
+  expect(await firstYields(3, [lines])).toEqual([['raw', 'mangle'], ['nat'], everything]);
+  expect(await firstYields(2, [['# ERROR: We lost some netlink events!'], lines])).toEqual([everything, everything]);
+});
+
+test('without the program there are no events, and that is told', async () => {
+  await expect(firstYields(1, [new CommandError({ argv: ['stdbuf'], code: 'ENOENT' })])).rejects.toMatchObject({
+    isMissing: true,
+  });
+});
