@@ -2,7 +2,8 @@
 import type { Conversation } from '../dataplane/conversation.ts';
 import type { Dataplane, FamilyTables } from '../dataplane/dataplane.ts';
 import type { EndpointBinding } from '../dataplane/endpoint-binding.ts';
-import type { BuiltinChain } from '../dataplane/rule.ts';
+import type { ChainName } from '../dataplane/names.ts';
+import type { BuiltinChain, Chain } from '../dataplane/rule.ts';
 import type { Packet } from '../dataplane/trace/packet.ts';
 import { packetOf } from '../dataplane/trace/packet.ts';
 import { NodeTracer } from '../dataplane/trace/tracer.ts';
@@ -43,10 +44,7 @@ export class CutJudge {
     if (client === server || this.#own.has(client) || staysOnNode(client)) return false;
     if (!this.subjects.has(client) && !this.subjects.has(server)) return false;
     const hook: BuiltinChain = this.#own.has(server) ? 'INPUT' : 'FORWARD';
-    const packet = this.#firstPacket(conversation);
-    if (this.#tracer.traceHook(hook, packet).verdict === 'accept') return false;
-    const last = this.#tracer.traceHook(hook, packet, { record: true }).path.at(-1);
-    return last !== undefined && !closedForAll.has(last.chain);
+    return this.#tracer.traceHook(hook, this.#firstPacket(conversation)).verdict !== 'accept';
   }
 
   #firstPacket({ client, server, protocol, port }: Conversation): Packet {
@@ -67,19 +65,29 @@ function staysOnNode(client: IpAddress): boolean {
   return client === '::1' || ['127.', '169.254.', 'fe80:'].some((prefix) => client.startsWith(prefix));
 }
 
-/** What is dropped here is no policy's doing: pods that are not programmed (yet), and pods that may not reach the node at all. */
-const closedForAll: ReadonlySet<string> = new Set([forwardChain, inputChain, workloadToHostChain]);
-
 /** No rule of ours asks for the client's port. */
 const anyPort = 40_000;
 
-/** Without the chains of Services: a Service without endpoints is no denial. */
+/**
+ * Without the chains of Services, for a Service without endpoints is no denial; and without what the base chains close to
+ * all: pods that are not programmed (yet), and the node itself.
+ */
 function policyAlone({ ipSets, tables }: Dataplane): Dataplane {
   const alone = ({ chains, hooks }: FamilyTables): FamilyTables => ({
-    chains,
+    chains: { ...chains, filter: withoutDrops(chains.filter) },
     hooks: hooks.filter(({ style }) => style === 'cali'),
   });
   return { ipSets, tables: { ipv4: alone(tables.ipv4), ipv6: alone(tables.ipv6) } };
+}
+
+function withoutDrops(chains: ReadonlyMap<ChainName, Chain>): ReadonlyMap<ChainName, Chain> {
+  const open = new Map(chains);
+  for (const name of [forwardChain, inputChain, workloadToHostChain]) {
+    const chain = chains.get(name);
+    if (chain !== undefined)
+      open.set(name, { ...chain, rules: chain.rules.filter(({ action }) => action.kind !== 'drop') });
+  }
+  return open;
 }
 
 function bindingsOf(endpoints: Iterable<BoundEndpoint>): ReadonlyMap<IpAddress, EndpointBinding> {
