@@ -1,12 +1,18 @@
 /** Follows the cluster and the node, and keeps the kernel as they want it. */
 import type { ClusterSource, ClusterState } from '../cluster/state.ts';
+import type { CutView } from '../compile/cut.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { TableName } from '../dataplane/rule.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
+import { EventFlag } from '../lib/event-flag.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Readiness } from '../telemetry/readiness.ts';
+import { CutKeeper } from './cut-keeper.ts';
+import type { MemberWriter, ReadConversations } from './cut-keeper.ts';
 import { DesiredState } from './desired-state.ts';
 import type { DesiredStateOptions } from './desired-state.ts';
+import type { DriftWatch } from './drift-watch.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
 import { isEnvironmentFailure, messageOf } from './failure.ts';
 import { KernelKeeper } from './kernel-keeper.ts';
@@ -16,8 +22,13 @@ import { refusalDiagnostic } from './refusal-diagnostic.ts';
 
 export interface AgentParts extends DesiredStateOptions {
   readonly source: ClusterSource;
-  readonly writer: DataplaneWriter;
+  readonly writer: DataplaneWriter & MemberWriter;
+  /** Absent: connections that policy has come to deny are left (`established: keep`). */
+  readonly readConversations?: ReadConversations;
   readonly resyncSeconds: number;
+  /** Absent: drift is found by the compare of every `resyncSeconds` alone. */
+  readonly drift?: DriftWatch;
+  readonly driftCheckSeconds?: number;
   readonly clock: Clock;
   /** Wall clock, for what people read. */
   readonly now: () => Date;
@@ -43,6 +54,9 @@ export class Agent {
   readonly #parts: AgentParts;
   readonly #reconciler: Reconciler;
   readonly #diagnosticLog: DiagnosticLog;
+  readonly #cuts: CutKeeper | undefined;
+  readonly #rulesChanged = new EventFlag();
+  readonly #changedTables = new Set<TableName>();
   #diagnostics: readonly Diagnostic[] = [];
   #failures = 0;
   #lastFailure: Failure | undefined;
@@ -52,6 +66,7 @@ export class Agent {
     this.desired = new DesiredState(parts);
     this.kernel = new KernelKeeper(parts);
     this.#diagnosticLog = new DiagnosticLog(parts.logger);
+    this.#cuts = this.#cutKeeper(parts);
     this.#reconciler = new Reconciler({
       clock: parts.clock,
       collectMs: 5,
@@ -88,7 +103,11 @@ export class Agent {
       this.#followSource(both),
       this.#followNode(both),
       this.#compareNowAndThen(both),
+      this.#followRules(both),
+      this.#compareChanged(both),
+      this.#lookNowAndThen(both),
       this.#reconciler.run(both),
+      ...(this.#cuts === undefined ? [] : [this.#cuts.run(both)]),
     ];
     try {
       await Promise.all(tasks);
@@ -96,12 +115,6 @@ export class Agent {
       stop.abort();
       await Promise.allSettled(tasks);
     }
-  }
-
-  /** Somebody saw the kernel change. */
-  compareSoon(): void {
-    this.kernel.compareNext();
-    this.#reconciler.markDirty();
   }
 
   /** One run of the loop: what came since the last one goes into the kernel. */
@@ -113,13 +126,27 @@ export class Agent {
     metrics.compileSeconds.observe(update.compileMs / 1000);
     const { compiler } = this.desired;
     if (compiler === undefined) throw new Error('an update has a compiler');
+    const { driftRepairs } = this.kernel;
+    this.#cuts?.note(update.delta);
     try {
       await this.kernel.bring(update, compiler);
     } finally {
       this.#publish([...update.diagnostics, ...this.kernel.programmed.refused.map(refusalDiagnostic)]);
     }
+    this.#cuts?.written(this.kernel.driftRepairs !== driftRepairs);
     readiness.ready('kernel');
     this.#lastFailure = undefined;
+  }
+
+  #cutKeeper({ readConversations, ...parts }: AgentParts): CutKeeper | undefined {
+    if (readConversations === undefined) return undefined;
+    const view = (): CutView | undefined => {
+      const { compiler, compilerInput } = this.desired;
+      if (compiler === undefined || compilerInput === undefined) return undefined;
+      const { dataplane, endpoints } = compiler;
+      return { dataplane, endpoints, nodeAddresses: compilerInput.facts.nodeAddresses };
+    };
+    return new CutKeeper({ ...parts, readConversations, view });
   }
 
   async #followSource(signal: AbortSignal): Promise<void> {
@@ -142,7 +169,38 @@ export class Agent {
     while (!signal.aborted) {
       // A compare that takes long comes more rarely: it may cost a hundredth of the time.
       await clock.sleep(Math.max(resyncSeconds * 1000, this.kernel.lastCompareMs * 100), signal);
-      if (!signal.aborted) this.compareSoon();
+      this.kernel.compareNext();
+      this.#reconciler.markDirty();
+    }
+  }
+
+  async #followRules(signal: AbortSignal): Promise<void> {
+    const { drift } = this.#parts;
+    if (drift === undefined) return;
+    await forEach(drift.changes(signal), (tables) => {
+      for (const table of tables) this.#changedTables.add(table);
+      this.#rulesChanged.raise();
+    });
+  }
+
+  /** Somebody who writes all the time makes us compare for a tenth of the time, not for all of it. */
+  async #compareChanged(signal: AbortSignal): Promise<void> {
+    while (await this.#rulesChanged.next(signal)) {
+      this.#rulesChanged.lower();
+      this.kernel.compareNext({ tables: [...this.#changedTables], ipSets: false });
+      this.#changedTables.clear();
+      this.#reconciler.markDirty();
+      await this.#parts.clock.sleep(Math.max(this.kernel.lastCompareMs * 10, 100), signal);
+    }
+  }
+
+  async #lookNowAndThen(signal: AbortSignal): Promise<void> {
+    const { clock, drift, driftCheckSeconds } = this.#parts;
+    if (drift === undefined || driftCheckSeconds === undefined) return;
+    while (!signal.aborted) {
+      await clock.sleep(driftCheckSeconds * 1000, signal);
+      this.kernel.lookNext();
+      this.#reconciler.markDirty();
     }
   }
 

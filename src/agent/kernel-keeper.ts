@@ -1,5 +1,7 @@
 /** Brings updates into the kernel, compares from time to time, and remembers what is there. */
-import type { WriteReport } from '../backends/kernel-writer.ts';
+import type { ReadScope } from '../backends/backend.ts';
+import { wholeKernel } from '../backends/kernel-writer.ts';
+import type { ResyncOptions, WriteReport } from '../backends/kernel-writer.ts';
 import type { Compiler } from '../compile/compiler.ts';
 import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -7,16 +9,19 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Update } from './desired-state.ts';
 import type { Arrival } from './arrivals.ts';
+import type { DriftWatch } from './drift-watch.ts';
 import type { Programmed } from './endpoint-status.ts';
 
 /** What is needed of the writer (backends/kernel-writer.ts). */
 export interface DataplaneWriter {
-  resync(dataplane: Dataplane, options?: { readonly retryRefused?: boolean }): Promise<WriteReport>;
+  resync(dataplane: Dataplane, options?: ResyncOptions): Promise<WriteReport>;
   update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
 }
 
 export interface KernelKeeperOptions {
   readonly writer: DataplaneWriter;
+  /** Absent: drift is found by comparing everything. */
+  readonly drift?: Pick<DriftWatch, 'look'>;
   readonly clock: Clock;
   /** Wall clock, for what people read. */
   readonly now: () => Date;
@@ -26,8 +31,9 @@ export interface KernelKeeperOptions {
 
 export class KernelKeeper {
   readonly #options: KernelKeeperOptions;
-  /** The first write reads the whole kernel by itself. */
-  #isCompareDue = false;
+  /** What may not be as we left it. The first write reads the whole kernel by itself. */
+  #doubtful: ReadScope = nothing;
+  #isLookDue = false;
   #hasWritten = false;
   #waiting: readonly Arrival[] = [];
   #appliedRevision = 0;
@@ -61,27 +67,40 @@ export class KernelKeeper {
     return this.#lastCompareMs;
   }
 
-  /** The kernel may not be as we left it: the next call of `bring` compares everything. */
-  compareNext(): void {
-    this.#isCompareDue = true;
+  /** This may not be as we left it: the next call of `bring` compares it. */
+  compareNext(scope: ReadScope = wholeKernel): void {
+    this.#doubtful = unionOf(this.#doubtful, scope);
   }
 
-  /** Writes the update, then compares if that is due. When it fails, the next call mends everything. */
+  /** The next call of `bring` takes a cheap look at what has no events. */
+  lookNext(): void {
+    this.#isLookDue = true;
+  }
+
+  /** Writes the update, then compares what is in doubt. When it fails, the next call mends everything. */
   async bring(update: Update, { dataplane, endpoints }: Pick<Compiler, 'dataplane' | 'endpoints'>): Promise<void> {
     this.#waiting = [...this.#waiting, ...update.arrivals];
     const bound = new Map(endpoints);
-    const isCompareDue = this.#isCompareDue;
-    this.#isCompareDue = false;
+    const doubtful = this.#doubtful;
+    this.#doubtful = nothing;
     try {
       if (!this.#hasWritten || !isEmpty(update.delta)) await this.#write(update, dataplane);
-      if (isCompareDue) await this.#compare(dataplane);
+      const scope = unionOf(doubtful, await this.#look(dataplane));
+      if (scope.ipSets || scope.tables.length > 0) await this.#compare(dataplane, scope);
     } catch (error) {
-      this.#isCompareDue = true;
+      this.#doubtful = wholeKernel;
       throw error;
     }
     this.#appliedRevision = update.revision;
     this.#programmed = { ...this.#programmed, endpoints: bound };
     this.#observeLatencies();
+  }
+
+  async #look(dataplane: Dataplane): Promise<ReadScope> {
+    const { drift } = this.#options;
+    if (!this.#isLookDue || drift === undefined) return nothing;
+    this.#isLookDue = false;
+    return drift.look(dataplane);
   }
 
   async #write(update: Update, dataplane: Dataplane): Promise<void> {
@@ -105,10 +124,10 @@ export class KernelKeeper {
   }
 
   /** What is found different now is somebody else's doing: the update is in. */
-  async #compare(dataplane: Dataplane): Promise<void> {
+  async #compare(dataplane: Dataplane, scope: ReadScope): Promise<void> {
     const { writer, logger, metrics } = this.#options;
     const retryRefused = this.#programmed.refused.length > 0;
-    const report = await writer.resync(dataplane, { retryRefused });
+    const report = await writer.resync(dataplane, { scope, retryRefused });
     this.#lastCompareMs = report.durationMs;
     this.#record(report, 'compare');
     if (retryRefused || report.differences.length === 0) return;
@@ -136,4 +155,10 @@ export class KernelKeeper {
 
 function isEmpty({ ipSets, chains, hooks }: DataplaneDelta): boolean {
   return ipSets.length === 0 && chains.length === 0 && hooks.length === 0;
+}
+
+const nothing: ReadScope = { tables: [], ipSets: false };
+
+function unionOf(left: ReadScope, right: ReadScope): ReadScope {
+  return { tables: [...new Set([...left.tables, ...right.tables])], ipSets: left.ipSets || right.ipSets };
 }

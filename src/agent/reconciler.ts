@@ -1,5 +1,6 @@
 /** The one loop that writes: runs soon after it was asked to, one run at a time. */
 import type { Clock } from '../lib/clock.ts';
+import { EventFlag } from '../lib/event-flag.ts';
 
 export interface ReconcilerOptions {
   /** One run: brings the kernel to what is wanted now. */
@@ -16,8 +17,7 @@ export interface ReconcilerOptions {
 
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  #isDirty = false;
-  #wake: () => void = () => undefined;
+  readonly #dirty = new EventFlag();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -25,24 +25,22 @@ export class Reconciler {
 
   /** Asks for a run; many marks while one runs cost one more. */
   markDirty(): void {
-    this.#isDirty = true;
-    this.#wake();
+    this.#dirty.raise();
   }
 
   /** Until `signal` aborts; a run that has begun is finished. Rejects when `onFailure` gives up. */
   async run(signal: AbortSignal): Promise<void> {
     const { reconcile, onFailure, clock, collectMs } = this.#options;
-    signal.addEventListener('abort', () => this.#wake(), { once: true });
     let attempt = 0;
-    while (await this.#nextMark(signal)) {
+    while (await this.#dirty.next(signal)) {
       if (attempt === 0) await clock.sleep(collectMs, signal);
-      this.#isDirty = false;
+      this.#dirty.lower();
       try {
         await reconcile();
         attempt = 0;
       } catch (error) {
         attempt += 1;
-        this.#isDirty = true;
+        this.#dirty.raise();
         const pauseMs = this.#pauseAfter(attempt);
         onFailure(error, attempt, pauseMs);
         await clock.sleep(pauseMs, signal);
@@ -53,15 +51,5 @@ export class Reconciler {
   #pauseAfter(attempt: number): number {
     const { minBackoffMs, maxBackoffMs } = this.#options;
     return Math.min(minBackoffMs * 2 ** (attempt - 1), maxBackoffMs);
-  }
-
-  /** True when there is something to do, false when the loop is over. */
-  async #nextMark(signal: AbortSignal): Promise<boolean> {
-    while (!this.#isDirty && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    return !signal.aborted;
   }
 }

@@ -1,6 +1,8 @@
 /** The composition root: everything is made here, by plain constructor calls. */
 import { join } from 'node:path';
+import { readConversations } from '../backends/conntrack/conversations.ts';
 import { run } from '../backends/exec.ts';
+import { OwnProcesses } from '../backends/iptables/rule-events.ts';
 import { detectVariant } from '../backends/iptables/variant.ts';
 import type { IptablesVariant } from '../backends/iptables/variant.ts';
 import { KernelBackend } from '../backends/kernel-backend.ts';
@@ -25,6 +27,7 @@ import { Agent, readinessParts } from './agent.ts';
 import { LiveAgentView } from './agent-view.ts';
 import { compileOptions } from './compile-options.ts';
 import { countingRun } from './counting-run.ts';
+import { KernelDriftWatch } from './drift-watch.ts';
 import { MachineError } from './failure.ts';
 import { isKubeProxyAlive } from './other-proxy.ts';
 import { PreparedNode, sysctlPart } from './prepared-node.ts';
@@ -70,11 +73,13 @@ function assemble(
   collectProcessMetrics(metrics.registry);
   const readiness = new Readiness([...readinessParts, sysctlPart]);
   const families = config.ipFamilies;
+  const own = new OwnProcesses();
+  const ownership = { services: config.serviceProxy };
   const backend = new KernelBackend({
-    run: countingRun(run, metrics),
+    run: own.remembering(countingRun(run, metrics)),
     variant,
     families,
-    ownership: { services: config.serviceProxy },
+    ownership,
   });
   const agent = new Agent({
     nodeName,
@@ -88,8 +93,11 @@ function assemble(
       readiness,
     }),
     writer: new KernelWriter({ backend }),
+    ...(config.established === 'cut' ? { readConversations: readConversations.bind(undefined, run) } : {}),
     compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
     resyncSeconds: config.resyncSeconds,
+    drift: new KernelDriftWatch({ backend, variant, ownership, own, logger }),
+    driftCheckSeconds: config.driftCheckSeconds,
     clock: systemClock,
     now: () => new Date(),
     logger,

@@ -8,9 +8,10 @@ import type { BuiltinChain, Hook, TableName } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import type { Backend, ReadScope } from './backend.ts';
 
-/** What differs from `dataplane` and should be read and mended; empty: nothing was seen. */
-export async function findDrift(dataplane: Dataplane, backend: Backend): Promise<ReadScope> {
+/** What differs from `dataplane` and should be read and mended; empty: nothing was seen. `hooks: false`: rules have events. */
+export async function findDrift(dataplane: Dataplane, backend: Backend, { hooks = true } = {}): Promise<ReadScope> {
   const counts = await backend.readSetCounts();
+  if (!hooks) return { ipSets: hasSetDrift(dataplane, counts), tables: [] };
   const tables = await Promise.all(tableNames.map((table) => hasHookDrift(dataplane, table, backend)));
   return { ipSets: hasSetDrift(dataplane, counts), tables: tableNames.filter((_, index) => tables[index]) };
 }
