@@ -1,12 +1,17 @@
 /** An agent on a kernel that is only pretended: cluster, node and time are in the test's hands. */
 import { Agent, readinessParts } from '../../src/agent/agent.ts';
+import type { DriftWatch } from '../../src/agent/drift-watch.ts';
 import type { NodeWatch } from '../../src/agent/node-watch.ts';
+import type { ReadScope } from '../../src/backends/backend.ts';
+import { findDrift } from '../../src/backends/drift-check.ts';
 import { KernelBackend } from '../../src/backends/kernel-backend.ts';
 import { KernelWriter } from '../../src/backends/kernel-writer.ts';
 import type { ClusterObject } from '../../src/cluster/objects.ts';
 import type { ClusterChange, ClusterSource, ClusterState, SourceBatch } from '../../src/cluster/state.ts';
 import { syntheticFacts } from '../../src/compile/synthetic-facts.ts';
+import type { Dataplane } from '../../src/dataplane/dataplane.ts';
 import type { NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
+import type { TableName } from '../../src/dataplane/rule.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { Readiness } from '../../src/telemetry/readiness.ts';
@@ -77,6 +82,30 @@ export class TestNode implements NodeWatch {
   }
 }
 
+/** Rule events are the test's; the look at sets is the real one. */
+export class TestDrift implements DriftWatch {
+  readonly #events = new Channel<readonly TableName[]>();
+  readonly #backend: KernelBackend;
+  looks = 0;
+
+  constructor(backend: KernelBackend) {
+    this.#backend = backend;
+  }
+
+  changes(signal: AbortSignal): AsyncIterable<readonly TableName[]> {
+    return this.#events.values(signal);
+  }
+
+  look(dataplane: Dataplane): Promise<ReadScope> {
+    this.looks += 1;
+    return findDrift(dataplane, this.#backend, { hooks: false });
+  }
+
+  change(...tables: readonly TableName[]): void {
+    this.#events.push(tables);
+  }
+}
+
 /** One line of the log, parsed. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
@@ -98,6 +127,7 @@ export function startAgent(kernel = new FakeKernel()) {
   });
   const node = new TestNode(() => agent.state);
   const metrics = createMetrics();
+  const drift = new TestDrift(backend);
   const agent: Agent = new Agent({
     nodeName: 'minikube',
     source,
@@ -105,6 +135,8 @@ export function startAgent(kernel = new FakeKernel()) {
     writer: new KernelWriter({ backend, retryDelaysMs: [] }),
     compileOptions: () => seedOptions,
     resyncSeconds: 90,
+    drift,
+    driftCheckSeconds: 5,
     clock,
     now: () => new Date(0),
     logger,
@@ -116,7 +148,7 @@ export function startAgent(kernel = new FakeKernel()) {
     () => undefined,
     (error: unknown) => error,
   );
-  return { agent, clock, kernel, source, node, log, readiness, metrics, abort, ended };
+  return { agent, clock, kernel, source, node, drift, log, readiness, metrics, abort, ended };
 }
 
 export type StartedAgent = ReturnType<typeof startAgent>;

@@ -152,18 +152,68 @@ describe('diagnostics', () => {
 });
 
 describe('drift', () => {
+  const chain = 'cali-pi-_tTE-E7yY40ogArNVgKt';
+
+  function emptyChain(): Promise<unknown> {
+    const input = `*filter\n:${chain} - -\nCOMMIT\n`;
+    return started.kernel.run(['iptables-nft-restore', '--noflush'], { input });
+  }
+
+  function saved(): string {
+    return started.kernel.table('ip', 'filter').save();
+  }
+
   test('what somebody removed comes back at the next compare, with a count and a line', async () => {
     await bringUp();
-    const before = started.kernel.table('ip', 'filter').save();
-    await started.kernel.run(['iptables-nft-restore', '--noflush'], {
-      input: '*filter\n:cali-pi-_tTE-E7yY40ogArNVgKt - -\nCOMMIT\n',
-    });
-    expect(started.kernel.table('ip', 'filter').save()).not.toBe(before);
+    const before = saved();
+    await emptyChain();
+    expect(saved()).not.toBe(before);
     await run(started, 90_000);
     await run(started);
-    expect(started.kernel.table('ip', 'filter').save()).toBe(before);
+    expect(saved()).toBe(before);
     expect(started.agent.kernel.driftRepairs).toBe(1);
     expect(messages('warn')).toEqual(['drift was mended']);
+    expect(started.log.at(-1)).toMatchObject({ part: 'drift', object: `ipv4 filter chain ${chain}`, before: 'empty' });
+  });
+
+  test('where rules have events, it comes back at once, and no other table is read', async () => {
+    await bringUp();
+    const before = saved();
+    const calls = started.kernel.calls.length;
+    await emptyChain();
+    started.drift.change('filter');
+    await run(started);
+    expect(saved()).toBe(before);
+    const read = started.kernel.calls.slice(calls).filter(({ argv }) => argv[0].endsWith('-save'));
+    expect(read.map(({ argv }) => argv.slice(1))).toEqual([['-t', 'filter']]);
+  });
+
+  test('a storm of events is a few compares', async () => {
+    await bringUp();
+    const calls = started.kernel.calls.length;
+    for (let event = 0; event < 200; event += 1) started.drift.change('filter');
+    for (let turn = 0; turn < 10; turn += 1) await run(started, 20);
+    expect(started.kernel.calls.length - calls).toBeLessThan(8);
+  });
+
+  test('a set has no events: the cheap look finds it', async () => {
+    await bringUp();
+    const name = 'cali40s:LrVD8vMIGQDyv8Y7sPFB1Ge';
+    await started.kernel.run(['ipset', 'restore'], { input: `del ${name} 10.88.0.27\n` });
+    await run(started, 5000);
+    await run(started);
+    const { stdout } = await started.kernel.run(['ipset', 'save', name]);
+    expect(stdout).toContain(`add ${name} 10.88.0.27\n`);
+    expect(started.agent.kernel.driftRepairs).toBe(1);
+  });
+
+  test('the look reads no rules and writes nothing while all is well', async () => {
+    await bringUp();
+    const calls = started.kernel.calls.length;
+    for (let look = 0; look < 4; look += 1) await run(started, 5000).then(() => run(started));
+    const since = started.kernel.calls.slice(calls).map(({ argv }) => argv.join(' '));
+    expect(started.drift.looks).toBeGreaterThan(2);
+    expect(new Set(since)).toEqual(new Set(['ipset list -t']));
   });
 });
 
