@@ -116,8 +116,14 @@ export class KernelWriter {
     change: { readonly add: readonly string[]; readonly remove: readonly string[] },
   ): Promise<WriteReport> {
     return this.#enqueue(async () => {
-      const create = !this.#observed.ipSets.has(set.name);
-      await this.#apply({ kind: 'write-sets', sets: [{ set, create, ...change }] }, setsAlone);
+      const found = this.#observed.ipSets.get(set.name);
+      const gone = new Set(change.remove);
+      const members = new Set([...(found?.members ?? []), ...change.add].filter((member) => !gone.has(member)));
+      const isTooSmall = found !== undefined && members.size > found.maxElements;
+      const write: KernelWrite = isTooSmall
+        ? { kind: 'resize-set', set: { ...set, members } }
+        : { kind: 'write-sets', sets: [{ set, create: found === undefined, ...change }] };
+      await this.#apply(write, setsAlone);
       return none;
     });
   }
