@@ -2,8 +2,9 @@
 import { masqueradeMark } from '../dataplane/marks.ts';
 import { type ChainName, chainName } from '../dataplane/names.ts';
 import type { Chain, Match, Rule, TableName } from '../dataplane/rule.ts';
-import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily, parseCidr, parseIp } from '../lib/ip.ts';
+import type { IpFamily } from '../lib/ip.ts';
 import { hasLocalnetFirewall } from './hooks.ts';
+import { answersEverywhere, loopbackOf, nodePortAddressesOf } from './nodeport-addresses.ts';
 import type { ServiceOptions } from './options.ts';
 import { addressIs, cidrIs, destinationIsLocal, jump, makeRule } from './rules.ts';
 
@@ -31,17 +32,12 @@ export const nodePortsChain: ChainName = chainName('KUBE-NODEPORTS');
 
 /** One rule for each element: all local addresses at once, or the chosen ones one by one. */
 function nodePortMatches(options: ServiceOptions, family: IpFamily): readonly (readonly Match[])[] {
-  const cidrs = options.nodePortAddresses.filter((cidr) => cidr.family === family);
-  const hasLoopback = hasLocalnetFirewall(options, family);
-  if (cidrs.length === 0 || cidrs.some((cidr) => cidr.prefixLength === 0)) {
-    const loopback: Match = { ...cidrIs('destination', loopbackOf(family)), negate: true };
-    return [hasLoopback ? [destinationIsLocal] : [destinationIsLocal, loopback]];
+  if (!answersEverywhere(options, family)) {
+    const addresses = nodePortAddressesOf(options, options.nodeAddresses, family);
+    return addresses.map((address) => [addressIs('destination', address)]);
   }
-  const local = options.nodeAddresses.filter((address) => !cidrContains(loopbackOf(family), address));
-  const candidates = hasLoopback ? [...local, localhost] : local;
-  return [...new Set(candidates)]
-    .filter((address) => familyOf(address) === family && cidrs.some((cidr) => cidrContains(cidr, address)))
-    .map((address) => [addressIs('destination', address)]);
+  const loopback: Match = { ...cidrIs('destination', loopbackOf(family)), negate: true };
+  return [hasLocalnetFirewall(options, family) ? [destinationIsLocal] : [destinationIsLocal, loopback]];
 }
 
 const markMasquerade: TableChain = {
@@ -125,15 +121,4 @@ type ConntrackMatch = Extract<Match, { kind: 'ctstate' }>;
 
 function ctstate(...states: ConntrackMatch['states']): ConntrackMatch {
   return { kind: 'ctstate', states };
-}
-
-function loopbackOf(family: IpFamily): Cidr {
-  return known(parseCidr(family === 'ipv4' ? '127.0.0.0/8' : '::1/128'));
-}
-
-const localhost: IpAddress = known(parseIp('127.0.0.1'));
-
-function known<Value>(value: Value | undefined): Value {
-  if (value === undefined) throw new Error('a constant address could not be read');
-  return value;
 }

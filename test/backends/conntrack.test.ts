@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Conntrack } from '../../src/backends/conntrack/conntrack.ts';
-import { parseFlows } from '../../src/backends/conntrack/flows.ts';
+import type { Flow } from '../../src/backends/conntrack/flows.ts';
 import type { Argv } from '../../src/backends/exec.ts';
 import { CommandError } from '../../src/backends/exec.ts';
 import { parseIp } from '../../src/lib/ip.ts';
@@ -13,34 +13,44 @@ ipv6     10 udp      17 29 src=fd00::1 dst=fd00:0:0::2 sport=42569 dport=53 [UNR
 something else
 `;
 
-test('tracked flows: both directions, the server after DNAT in the reply', () => {
-  expect(parseFlows(listing)).toEqual([
-    {
-      family: 'ipv4',
-      protocol: 'tcp',
-      original: { source: '10.9.0.10', destination: '10.96.0.1', sourcePort: 40_000, destinationPort: 80 },
-      reply: { source: '10.9.0.11', destination: '10.9.0.10', sourcePort: 8080, destinationPort: 40_000 },
-    },
-    {
-      family: 'ipv4',
-      protocol: 'udp',
-      original: { source: '127.0.0.1', destination: '127.0.0.1', sourcePort: 42_650, destinationPort: 9 },
-      reply: { source: '127.0.0.1', destination: '127.0.0.1', sourcePort: 9, destinationPort: 42_650 },
-    },
-    {
-      family: 'ipv4',
-      protocol: 'icmp',
-      original: { source: '10.9.0.10', destination: '10.9.0.1' },
-      reply: { source: '10.9.0.1', destination: '10.9.0.10' },
-    },
-    {
-      family: 'ipv6',
-      protocol: 'udp',
-      original: { source: 'fd00::1', destination: 'fd00::2', sourcePort: 42_569, destinationPort: 53 },
-      reply: { source: 'fd00::2', destination: 'fd00::1', sourcePort: 53, destinationPort: 42_569 },
-    },
-  ]);
-});
+test.each([1, 7, 4096])(
+  'tracked flows, in pieces of %i: both directions, the server after DNAT in the reply',
+  async (length) => {
+    const pieces = listing.match(new RegExp(`[^]{1,${length}}`, 'g')) ?? [];
+    const conntrack = new Conntrack((_argv, { onStdout } = {}) => {
+      for (const piece of pieces) onStdout?.(piece);
+      return Promise.resolve({ stdout: '', stderr: '', durationMs: 1 });
+    });
+    const flows: Flow[] = [];
+    await conntrack.visitFlows('ipv4', 'udp', (flow) => flows.push(flow));
+    expect(flows).toEqual([
+      {
+        family: 'ipv4',
+        protocol: 'tcp',
+        original: { source: '10.9.0.10', destination: '10.96.0.1', sourcePort: 40_000, destinationPort: 80 },
+        reply: { source: '10.9.0.11', destination: '10.9.0.10', sourcePort: 8080, destinationPort: 40_000 },
+      },
+      {
+        family: 'ipv4',
+        protocol: 'udp',
+        original: { source: '127.0.0.1', destination: '127.0.0.1', sourcePort: 42_650, destinationPort: 9 },
+        reply: { source: '127.0.0.1', destination: '127.0.0.1', sourcePort: 9, destinationPort: 42_650 },
+      },
+      {
+        family: 'ipv4',
+        protocol: 'icmp',
+        original: { source: '10.9.0.10', destination: '10.9.0.1' },
+        reply: { source: '10.9.0.1', destination: '10.9.0.10' },
+      },
+      {
+        family: 'ipv6',
+        protocol: 'udp',
+        original: { source: 'fd00::1', destination: 'fd00::2', sourcePort: 42_569, destinationPort: 53 },
+        reply: { source: 'fd00::2', destination: 'fd00::1', sourcePort: 53, destinationPort: 42_569 },
+      },
+    ]);
+  },
+);
 
 function answering(exitCode: number, stderr: string): { conntrack: Conntrack; calls: Argv[] } {
   const calls: Argv[] = [];
@@ -55,10 +65,18 @@ function answering(exitCode: number, stderr: string): { conntrack: Conntrack; ca
 test('flows are deleted by what they have in common; nothing found is no failure', async () => {
   const [server, service] = [parseIp('10.9.0.11'), parseIp('10.96.0.1')];
   if (server === undefined || service === undefined) throw new Error('not an address');
-  const filter = { family: 'ipv4', protocol: 'udp', originalDestination: service, replySource: server } as const;
+  const filter = {
+    family: 'ipv4',
+    protocol: 'udp',
+    originalDestination: service,
+    replySource: server,
+    replySourcePort: 53,
+  } as const;
   const some = answering(0, 'conntrack v1.4.7 (conntrack-tools): 3 flow entries have been deleted.\n');
   expect(await some.conntrack.delete(filter)).toBe(3);
-  expect(some.calls[0]?.join(' ')).toBe('conntrack -D -f ipv4 -p udp --orig-dst 10.96.0.1 --reply-src 10.9.0.11');
+  expect(some.calls[0]?.join(' ')).toBe(
+    'conntrack -D -f ipv4 -p udp --orig-dst 10.96.0.1 --reply-src 10.9.0.11 --reply-port-src 53',
+  );
   const none = answering(1, 'conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted.\n');
   expect(await none.conntrack.delete(filter)).toBe(0);
   await expect(answering(1, 'Operation not permitted').conntrack.delete(filter)).rejects.toBeInstanceOf(CommandError);

@@ -3,7 +3,8 @@ import type { IpAddress, IpFamily } from '../../lib/ip.ts';
 import type { Argv, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import type { Flow } from './flows.ts';
-import { parseFlows } from './flows.ts';
+import { LineSplitter } from '../line-splitter.ts';
+import { parseFlow } from './flows.ts';
 
 /** Which flows to delete: all that have every property given. */
 export interface FlowFilter {
@@ -16,6 +17,7 @@ export interface FlowFilter {
   readonly originalDestinationPort?: number;
   /** The server after DNAT. */
   readonly replySource?: IpAddress;
+  readonly replySourcePort?: number;
 }
 
 export class Conntrack {
@@ -25,9 +27,15 @@ export class Conntrack {
     this.#run = run;
   }
 
-  async flows(family: IpFamily): Promise<readonly Flow[]> {
-    const { stdout } = await this.#run(['conntrack', '-L', '-o', 'extended', '-f', family]);
-    return parseFlows(stdout);
+  /** One dump of the table, looked at flow by flow: it may be larger than what is worth keeping. */
+  async visitFlows(family: IpFamily, protocol: FlowFilter['protocol'], visit: (flow: Flow) => void): Promise<void> {
+    const lines = new LineSplitter((line) => {
+      const flow = parseFlow(line);
+      if (flow !== undefined) visit(flow);
+    });
+    const argv: Argv = ['conntrack', '-L', '-o', 'extended', '-f', family, '-p', protocol];
+    await this.#run(argv, { onStdout: (piece) => lines.take(piece) });
+    lines.end();
   }
 
   /** How many were deleted. Each call walks the whole table (50 ms at 20,000 entries). */
@@ -50,6 +58,7 @@ function filterArguments(filter: FlowFilter): readonly string[] {
     '--orig-port-src': filter.originalSourcePort,
     '--orig-port-dst': filter.originalDestinationPort,
     '--reply-src': filter.replySource,
+    '--reply-port-src': filter.replySourcePort,
   };
   return Object.entries(values).flatMap(([option, value]) => (value === undefined ? [] : [option, String(value)]));
 }

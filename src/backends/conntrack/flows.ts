@@ -19,13 +19,8 @@ export interface Flow {
   readonly reply: FlowTuple;
 }
 
-/** Lines that are no flow are left out. */
-export function parseFlows(text: string): readonly Flow[] {
-  return text.split('\n').flatMap((line) => parseFlow(line) ?? []);
-}
-
-/** `ipv4 2 udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=4 dport=53 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=53 dport=4 mark=0 use=1` */
-function parseFlow(line: string): Flow | undefined {
+/** Undefined for a line that is no flow. `ipv4 2 udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=4 dport=53 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=53 dport=4 mark=0 use=1` */
+export function parseFlow(line: string): Flow | undefined {
   const [, family, protocol = ''] = /^(ipv[46])\s+\d+\s+(\S+)/.exec(line) ?? [];
   const second = line.indexOf(' src=', line.indexOf(' src=') + 1);
   if (family === undefined || second < 0) return undefined;
