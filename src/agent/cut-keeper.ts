@@ -66,6 +66,8 @@ export class CutKeeper {
   readonly #due = { dump: false, sweep: false };
   /** Cut, but not tracked any more when last swept. */
   readonly #missing = new Map<IpFamily, ReadonlySet<string>>();
+  /** Families in which the last dump had something to cut. */
+  readonly #denied = new Set<IpFamily>();
   #hasCut = false;
   #signal = AbortSignal.abort();
 
@@ -124,7 +126,7 @@ export class CutKeeper {
       this.#due.sweep ||= due.sweep;
       throw error;
     }
-    this.#hasCut = ipFamilies.some((family) => this.#heldOf(family).size > 0);
+    this.#hasCut = ipFamilies.some((family) => this.#denied.has(family) || this.#heldOf(family).size > 0);
     readiness.ready(cutPart);
     const tookMs = clock.now() - started;
     if (due.dump || due.sweep) await clock.sleep(Math.max(roundEveryMs - tookMs, tookMs), this.#signal);
@@ -132,6 +134,7 @@ export class CutKeeper {
 
   async #roundOf(family: IpFamily, due: { readonly dump: boolean; readonly sweep: boolean }): Promise<void> {
     const subjects = await this.#release(family);
+    if (subjects.size === 0) this.#denied.delete(family);
     if (subjects.size === 0 || !(due.dump || due.sweep)) return;
     const tracked = await this.#options.readConversations(family, subjects);
     await this.#cut(family, tracked);
@@ -161,6 +164,8 @@ export class CutKeeper {
     if (judge === undefined) return;
     const { logger, metrics } = this.#options;
     const denied = await deniedOf(judge, tracked);
+    if (denied.size > 0) this.#denied.add(family);
+    else this.#denied.delete(family);
     const held = this.#heldOf(family);
     const add = [...denied].filter((member) => !held.has(member));
     if (add.length === 0) return;

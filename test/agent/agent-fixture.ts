@@ -1,5 +1,6 @@
 /** An agent on a kernel that is only pretended: cluster, node and time are in the test's hands. */
 import { Agent, readinessParts } from '../../src/agent/agent.ts';
+import type { AgentParts } from '../../src/agent/agent.ts';
 import type { DriftWatch } from '../../src/agent/drift-watch.ts';
 import type { NodeWatch } from '../../src/agent/node-watch.ts';
 import type { ReadScope } from '../../src/backends/backend.ts';
@@ -109,8 +110,8 @@ export class TestDrift implements DriftWatch {
 /** One line of the log, parsed. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
-/** `kernel`: one that another agent has written to. */
-export function startAgent(kernel = new FakeKernel()) {
+/** `kernel`: one that another agent has written to. `parts`: what this agent has besides. */
+export function startAgent(kernel = new FakeKernel(), parts: Partial<AgentParts> = {}) {
   const clock = new ManualClock();
   const source = new TestSource();
   const log: LogLine[] = [];
@@ -142,6 +143,7 @@ export function startAgent(kernel = new FakeKernel()) {
     logger,
     metrics,
     readiness,
+    ...parts,
   });
   const abort = new AbortController();
   const ended = agent.run(abort.signal).then(
