@@ -83,6 +83,22 @@ export async function agentReport(lab: LabState, node: string): Promise<AgentRep
   return report;
 }
 
+/** Ends every agent of a lab; resolves when others, which the lab started in their place, have programmed everything. */
+export async function restartAgents(lab: TestLab, signal: NodeJS.Signals): Promise<void> {
+  const before = (await lab.readState()).processes.map(({ pid }) => pid);
+  for (const pid of before) process.kill(pid, signal);
+  await untilTrue(`agents come back after ${signal}`, async () => {
+    const { processes, nodes } = await lab.readState();
+    if (processes.length < nodes.length || processes.some(({ pid }) => before.includes(pid))) return false;
+    const reports = await Promise.all(nodes.map((node) => askAgent(runDirectory(lab.name).agent(node.name))));
+    return reports.every((report) => report !== undefined && isSettled(report));
+  });
+}
+
+function isSettled({ status }: AgentReport): boolean {
+  return status.ready && status.revision === status.appliedRevision;
+}
+
 async function untilProgrammed(lab: LabState, kind: string, count: number): Promise<void> {
   let last = '';
   const isNode = async (node: string): Promise<boolean> => {
