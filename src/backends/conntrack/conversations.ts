@@ -3,6 +3,7 @@ import type { Conversation } from '../../dataplane/conversation.ts';
 import { echoRequest, parseConversationMember } from '../../dataplane/conversation.ts';
 import type { IpAddress, IpFamily } from '../../lib/ip.ts';
 import type { Run } from '../exec.ts';
+import { LineSplitter } from '../line-splitter.ts';
 
 export interface TrackedConversation extends Conversation {
   /** How many connections conntrack has of it. */
@@ -33,25 +34,18 @@ const pings: ReadonlyMap<string, { readonly name: string; readonly type: string 
 export class ConversationReader {
   readonly #touching: ReadonlySet<string>;
   readonly #found = new Map<string, Conversation & { connections: number }>();
-  #rest = '';
+  readonly #lines = new LineSplitter((line) => this.#readLine(line));
 
   constructor(touching: ReadonlySet<IpAddress>) {
     this.#touching = touching;
   }
 
   read(piece: string): void {
-    const text = this.#rest + piece;
-    let start = 0;
-    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
-      this.#readLine(text.slice(start, end));
-      start = end + 1;
-    }
-    this.#rest = text.slice(start);
+    this.#lines.take(piece);
   }
 
   end(): TrackedConversations {
-    this.#readLine(this.#rest);
-    this.#rest = '';
+    this.#lines.end();
     return this.#found;
   }
 
