@@ -19,12 +19,15 @@ import { KernelKeeper } from './kernel-keeper.ts';
 import type { DataplaneWriter } from './kernel-keeper.ts';
 import { Reconciler } from './reconciler.ts';
 import { refusalDiagnostic } from './refusal-diagnostic.ts';
+import type { ServiceKeeper } from './service-keeper.ts';
 
 export interface AgentParts extends DesiredStateOptions {
   readonly source: ClusterSource;
   readonly writer: DataplaneWriter & MemberWriter;
   /** Absent: connections that policy has come to deny are left (`established: keep`). */
   readonly readConversations?: ReadConversations;
+  /** Absent: Services are somebody else's. */
+  readonly services?: ServiceKeeper;
   readonly resyncSeconds: number;
   /** Absent: drift is found by the compare of every `resyncSeconds` alone. */
   readonly drift?: DriftWatch;
@@ -83,7 +86,7 @@ export class Agent {
 
   /** Everything that is wrong at present. */
   get diagnostics(): readonly Diagnostic[] {
-    return this.#diagnostics;
+    return [...this.#diagnostics, ...(this.#parts.services?.diagnostics ?? [])];
   }
 
   get failures(): number {
@@ -108,6 +111,7 @@ export class Agent {
       this.#lookNowAndThen(both),
       this.#reconciler.run(both),
       ...(this.#cuts === undefined ? [] : [this.#cuts.run(both)]),
+      ...(this.#parts.services === undefined ? [] : [this.#parts.services.run(both)]),
     ];
     try {
       await Promise.all(tasks);
@@ -128,14 +132,23 @@ export class Agent {
     if (compiler === undefined) throw new Error('an update has a compiler');
     const { driftRepairs } = this.kernel;
     this.#cuts?.note(update.delta);
+    this.#parts.services?.note(update.services);
     try {
       await this.kernel.bring(update, compiler);
     } finally {
       this.#publish([...update.diagnostics, ...this.kernel.programmed.refused.map(refusalDiagnostic)]);
     }
     this.#cuts?.written(this.kernel.driftRepairs !== driftRepairs);
+    this.#servicesWritten();
     readiness.ready('kernel');
     this.#lastFailure = undefined;
+  }
+
+  #servicesWritten(): void {
+    const { servicePlan } = this.desired.compiler ?? {};
+    const { options, facts } = this.desired.compilerInput ?? {};
+    if (servicePlan === undefined || options?.services === undefined || facts === undefined) return;
+    this.#parts.services?.written(servicePlan, { ...options.services, nodeAddresses: facts.nodeAddresses });
   }
 
   #cutKeeper({ readConversations, ...parts }: AgentParts): CutKeeper | undefined {

@@ -32,6 +32,8 @@ export interface Update {
   readonly diagnostics: readonly Diagnostic[];
   readonly arrivals: readonly Arrival[];
   readonly compileMs: number;
+  /** Keys of the Services that were decided again, or are gone. */
+  readonly services: ReadonlySet<string>;
 }
 
 export class DesiredState {
@@ -92,9 +94,10 @@ export class DesiredState {
     const pending = this.#pending;
     this.#pending = [];
     const started = clock.now();
-    const { delta, diagnostics } = this.#compiler.apply(pending, facts);
+    const { delta, diagnostics, services } = this.#compiler.apply(pending, facts);
     return {
       delta,
+      services,
       revision: this.store.revision,
       changes: pending.length,
       diagnostics: [...this.#diagnostics, ...diagnostics],

@@ -1,5 +1,6 @@
 /** The composition root: everything is made here, by plain constructor calls. */
 import { join } from 'node:path';
+import { Conntrack } from '../backends/conntrack/conntrack.ts';
 import { readConversations } from '../backends/conntrack/conversations.ts';
 import { run } from '../backends/exec.ts';
 import { OwnProcesses } from '../backends/iptables/rule-events.ts';
@@ -20,6 +21,7 @@ import type { Listener } from '../server/listen.ts';
 import { listenOnPort, listenOnSocket } from '../server/listen.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { collectProcessMetrics, createMetrics } from '../telemetry/metrics.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { Readiness } from '../telemetry/readiness.ts';
 import { systemClock } from '../telemetry/system-clock.ts';
 import { sluiceVersion } from '../telemetry/version.ts';
@@ -31,6 +33,7 @@ import { KernelDriftWatch } from './drift-watch.ts';
 import { MachineError } from './failure.ts';
 import { isKubeProxyAlive } from './other-proxy.ts';
 import { PreparedNode, sysctlPart } from './prepared-node.ts';
+import { ServiceKeeper } from './service-keeper.ts';
 import { SysctlMemory } from './sysctl-memory.ts';
 
 export interface AgentSettings {
@@ -95,6 +98,7 @@ function assemble(
     writer: new KernelWriter({ backend }),
     ...(config.established === 'cut' ? { readConversations: readConversations.bind(undefined, run) } : {}),
     compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
+    ...(config.serviceProxy ? { services: serviceKeeper(config, logger, metrics) } : {}),
     resyncSeconds: config.resyncSeconds,
     drift: new KernelDriftWatch({ backend, variant, ownership, own, logger }),
     driftCheckSeconds: config.driftCheckSeconds,
@@ -114,6 +118,10 @@ function assemble(
     iptablesBackend: variant,
   };
   return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity }) };
+}
+
+function serviceKeeper({ ipFamilies: families }: Config, logger: Logger, metrics: Metrics): ServiceKeeper {
+  return new ServiceKeeper({ conntrack: new Conntrack(run), families, clock: systemClock, logger, metrics });
 }
 
 /** The socket first: it is what a second agent on this node is refused by. */

@@ -21,6 +21,8 @@ export interface CompileResult {
   readonly delta: DataplaneDelta;
   /** All that are there now, not only the new ones. */
   readonly diagnostics: readonly Diagnostic[];
+  /** Keys of the Services that were decided again, or are gone. */
+  readonly services: ReadonlySet<string>;
 }
 
 export interface Compilation {
@@ -34,6 +36,8 @@ export interface Compilation {
 
 /** Of a node that knows nothing of itself yet: no pod is programmed. */
 const noFacts: NodeFacts = { bindings: new Map(), nodeAddresses: [], conntrackLiberal: false };
+
+const noServices: ReadonlySet<string> = new Set();
 
 /** From scratch: what the incremental way must arrive at too. */
 export function compileAll(state: ClusterState, options: CompileOptions, facts: NodeFacts): Compilation {
@@ -102,7 +106,11 @@ export class Compiler {
     this.#putHooks(builder);
     const delta = builder.finish();
     this.#store.apply(delta);
-    return { delta, diagnostics: [...this.#diagnostics(), ...(services?.diagnostics ?? [])] };
+    return {
+      delta,
+      diagnostics: [...this.#diagnostics(), ...(services?.diagnostics ?? [])],
+      services: services?.touched ?? noServices,
+    };
   }
 
   #bindAgain(plan: PolicyPlanDelta, facts: NodeFacts): void {

@@ -24,6 +24,14 @@ export function listenOnPort(app: Hono, port: number, host: string | undefined):
   return listen(app, { port, ...(host === undefined ? {} : { host }) });
 }
 
+/** One address of one family; rejects with AddressInUseError where another process has it. */
+export function listenOn(
+  app: Hono,
+  place: { readonly host: string; readonly port: number; readonly ipv6Only: boolean },
+): Promise<Listener> {
+  return listen(app, place);
+}
+
 /** A unix socket for its owner alone. The socket of a dead agent is replaced, a live agent's is refused. */
 export async function listenOnSocket(app: Hono, path: string): Promise<Listener> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });

@@ -33,7 +33,7 @@ export const nodePortsChain: ChainName = chainName('KUBE-NODEPORTS');
 /** One rule for each element: all local addresses at once, or the chosen ones one by one. */
 function nodePortMatches(options: ServiceOptions, family: IpFamily): readonly (readonly Match[])[] {
   if (!answersEverywhere(options, family)) {
-    const addresses = nodePortAddressesOf(options, options.nodeAddresses, family);
+    const addresses = nodePortAddressesOf(options, family);
     return addresses.map((address) => [addressIs('destination', address)]);
   }
   const loopback: Match = { ...cidrIs('destination', loopbackOf(family)), negate: true };

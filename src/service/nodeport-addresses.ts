@@ -2,6 +2,9 @@
 import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily, parseCidr, parseIp } from '../lib/ip.ts';
 import type { ServiceOptions } from './options.ts';
 
+/** What decides where nodePorts answer. */
+export type NodePortOptions = Pick<ServiceOptions, 'nodePortAddresses' | 'localhostNodePorts' | 'nodeAddresses'>;
+
 type Choice = Pick<ServiceOptions, 'nodePortAddresses' | 'localhostNodePorts'>;
 
 /** No CIDR of this family chooses all addresses, as a /0 does. */
@@ -16,12 +19,8 @@ export function answersOnLocalhost(choice: Choice): boolean {
 }
 
 /** The addresses of a family that nodePorts answer on; localhost is the last. */
-export function nodePortAddressesOf(
-  choice: Choice,
-  nodeAddresses: readonly IpAddress[],
-  family: IpFamily,
-): readonly IpAddress[] {
-  const own = nodeAddresses.filter((address) => familyOf(address) === family);
+export function nodePortAddressesOf(choice: NodePortOptions, family: IpFamily): readonly IpAddress[] {
+  const own = choice.nodeAddresses.filter((address) => familyOf(address) === family);
   const chosen = own.filter((address) => !cidrContains(loopbackOf(family), address) && isChosen(choice, address));
   const last = family === 'ipv4' && answersOnLocalhost(choice) ? [localhost] : [];
   return [...new Set([...chosen, ...last])];

@@ -18,6 +18,8 @@ import { DispatchChains } from './top.ts';
 
 export interface ServiceStageResult {
   readonly chains: readonly ChainChange[];
+  /** Keys of the Services that were decided again, or are gone. */
+  readonly touched: ReadonlySet<string>;
   /** All that are there now, not only the new ones. */
   readonly diagnostics: readonly Diagnostic[];
 }
@@ -53,9 +55,10 @@ export class ServiceStage {
   /** `changes` are already in the state. The first call takes everything that the state holds. */
   apply(changes: readonly ObjectChange[]): ServiceStageResult {
     const chains: ChainChange[] = this.#isFirst ? this.#fixedChains() : [];
-    for (const key of this.#touched(changes)) this.#update(key, chains);
+    const touched = this.#touched(changes);
+    for (const key of touched) this.#update(key, chains);
     for (const dispatch of this.#dispatch.values()) chains.push(...dispatch.takeChanges());
-    return { chains, diagnostics: [...this.#diagnostics.values()].flat() };
+    return { chains, touched, diagnostics: [...this.#diagnostics.values()].flat() };
   }
 
   #fixedChains(): ChainChange[] {
@@ -65,7 +68,7 @@ export class ServiceStage {
   }
 
   /** Keys of the Services to look at again. */
-  #touched(changes: readonly ObjectChange[]): Iterable<string> {
+  #touched(changes: readonly ObjectChange[]): ReadonlySet<string> {
     const zone = this.#state.nodes.get(this.#options.nodeName)?.labels[zoneLabel];
     const isAll = this.#isFirst || zone !== this.#zone;
     this.#zone = zone;

@@ -5,8 +5,8 @@
  */
 import type { IpAddress } from '../lib/ip.ts';
 import { joinHostPort } from '../lib/ip.ts';
+import type { NodePortOptions } from './nodeport-addresses.ts';
 import { nodePortAddressesOf } from './nodeport-addresses.ts';
-import type { ServiceOptions } from './options.ts';
 import type { PlannedPort, PlannedService } from './plan.ts';
 
 /** Where a client sends to, and where its datagrams go. */
@@ -21,9 +21,6 @@ export interface UdpFlow {
 /** Frontend to the endpoints that serve it, both as `address:port`. */
 export type UdpFrontends = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** What nodePorts depend on besides the Service. */
-export type UdpNode = Pick<ServiceOptions, 'nodePortAddresses' | 'localhostNodePorts' | 'nodeAddresses'>;
-
 const noPorts: readonly PlannedPort[] = [];
 
 export function udpPortsOf(planned: PlannedService | undefined): readonly PlannedPort[] {
@@ -31,7 +28,7 @@ export function udpPortsOf(planned: PlannedService | undefined): readonly Planne
 }
 
 /** Of all ports; where two Services claim one frontend, the endpoints of both serve it. */
-export function udpFrontends(ports: Iterable<PlannedPort>, node: UdpNode): UdpFrontends {
+export function udpFrontends(ports: Iterable<PlannedPort>, node: NodePortOptions): UdpFrontends {
   const frontends = new Map<string, Set<string>>();
   for (const port of ports) {
     const servers = serversOf(port);
@@ -43,7 +40,11 @@ export function udpFrontends(ports: Iterable<PlannedPort>, node: UdpNode): UdpFr
 }
 
 /** Whether a change may leave flows behind that lead nowhere; an endpoint more beside others leaves none. */
-export function mayLeaveFlows(before: readonly PlannedPort[], after: readonly PlannedPort[], node: UdpNode): boolean {
+export function mayLeaveFlows(
+  before: readonly PlannedPort[],
+  after: readonly PlannedPort[],
+  node: NodePortOptions,
+): boolean {
   const [old, now] = [udpFrontends(before, node), udpFrontends(after, node)];
   const isNewOrFirst = ([frontend, servers]: readonly [string, ReadonlySet<string>]): boolean => {
     const known = old.get(frontend);
@@ -74,9 +75,9 @@ function serversOf({ endpoints }: PlannedPort): readonly string[] {
 }
 
 /** A nodePort is one on the node's own addresses alone: the same number elsewhere is somebody else's. */
-function frontendsOf(planned: PlannedPort, node: UdpNode): readonly string[] {
+function frontendsOf(planned: PlannedPort, node: NodePortOptions): readonly string[] {
   const { clusterIp, externalIps, loadBalancerIps, port, nodePort, family } = planned;
-  const own = nodePort === 0 ? [] : nodePortAddressesOf(node, node.nodeAddresses, family);
+  const own = nodePort === 0 ? [] : nodePortAddressesOf(node, family);
   return [
     ...[clusterIp, ...externalIps, ...loadBalancerIps].map((address) => joinHostPort(address, port)),
     ...own.map((address) => joinHostPort(address, nodePort)),

@@ -54,6 +54,11 @@ export function createMetrics() {
       'sluice_connections_cut_total',
       'Open connections ended because policy now denies them.',
     ),
+    staleFlows: counter(
+      registry,
+      'sluice_udp_flows_deleted_total',
+      'Tracked UDP flows of Services deleted because their endpoint or their Service is gone.',
+    ),
   };
 }
 
