@@ -23,6 +23,8 @@ interface Setting {
 }
 
 const fileVariable = 'SLUICE_CONFIG';
+/** Of this program too, and no setting of the agent: the second is the lab's. */
+const otherVariables: readonly string[] = [fileVariable, 'SLUICE_LAB_RUN_DIR'];
 
 /** The configuration, or a ConfigError that names every problem of every source. */
 export function loadConfig(sources: ConfigSources): Config {
@@ -57,8 +59,8 @@ function environmentSettings(environment: ConfigSources['environment'], problems
   const keys = new Map(configKeys.map((key) => [environmentNameOf(key), key]));
   const settings: Setting[] = [];
   for (const [name, text] of Object.entries(environment)) {
-    if (!name.startsWith('SLUICE_') || name === fileVariable || text === undefined || isServiceLink(name, text))
-      continue;
+    if (!name.startsWith('SLUICE_') || text === undefined) continue;
+    if (otherVariables.includes(name) || isServiceLink(name, text)) continue;
     const key = keys.get(name);
     if (key === undefined) problems.push(`${name}: unknown setting; known are ${[...keys.keys()].join(', ')}`);
     else settings.push({ key, value: valueOfText(optionShape(key), text), place: name });

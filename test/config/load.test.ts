@@ -63,6 +63,10 @@ describe('flag > environment > file > default', () => {
     expect(loadConfig({ flags: {}, environment: {}, ...sources }).resyncSeconds).toBe(expected);
   });
 
+  test("the lab's own variable is no setting", () => {
+    expect(loadConfig({ flags: {}, environment: { SLUICE_LAB_RUN_DIR: '/tmp/labs' } }).runDir).toBe('/run/sluice');
+  });
+
   test('SLUICE_CONFIG names the file where --config does not', () => {
     expect(loadConfig({ flags: {}, environment: { SLUICE_CONFIG: file() } }).resyncSeconds).toBe(30);
   });
