@@ -28,6 +28,8 @@ export interface AgentParts extends DesiredStateOptions {
   readonly readConversations?: ReadConversations;
   /** Absent: Services are somebody else's. */
   readonly services?: ServiceKeeper;
+  /** Asked before the first write, while cluster and node are read; rejects where the machine lacks something. */
+  readonly checkMachine?: () => Promise<void>;
   readonly resyncSeconds: number;
   /** Absent: drift is found by the compare of every `resyncSeconds` alone. */
   readonly drift?: DriftWatch;
@@ -133,6 +135,7 @@ export class Agent {
     const { driftRepairs } = this.kernel;
     this.#cuts?.note(update.delta);
     this.#parts.services?.note(update.services);
+    await this.#parts.checkMachine?.();
     try {
       await this.kernel.bring(update, compiler);
     } finally {

@@ -35,6 +35,8 @@ export class KernelKeeper {
   #doubtful: ReadScope = nothing;
   #isLookDue = false;
   #hasWritten = false;
+  /** A write has failed since the last success: what differs is our own unfinished work. */
+  #isUnfinished = false;
   #waiting: readonly Arrival[] = [];
   #appliedRevision = 0;
   #programmed: Programmed = { endpoints: new Map(), refused: [] };
@@ -84,11 +86,12 @@ export class KernelKeeper {
     const doubtful = this.#doubtful;
     this.#doubtful = nothing;
     try {
-      if (!this.#hasWritten || !isEmpty(update.delta)) await this.#write(update, dataplane);
+      if (!this.#hasWritten || this.#isUnfinished || !isEmpty(update.delta)) await this.#write(update, dataplane);
       const scope = unionOf(doubtful, await this.#look(dataplane));
       if (scope.ipSets || scope.tables.length > 0) await this.#compare(dataplane, scope);
     } catch (error) {
-      this.#doubtful = wholeKernel;
+      this.#isUnfinished = true;
+      this.#doubtful = unionOf(this.#doubtful, doubtful);
       throw error;
     }
     this.#appliedRevision = update.revision;
@@ -104,10 +107,11 @@ export class KernelKeeper {
   }
 
   async #write(update: Update, dataplane: Dataplane): Promise<void> {
-    const { logger } = this.#options;
-    const report = await this.#options.writer.update(update.delta, dataplane);
+    const { logger, writer } = this.#options;
+    const report = await (this.#isUnfinished ? writer.resync(dataplane) : writer.update(update.delta, dataplane));
     const kind = this.#hasWritten ? 'update' : 'first';
     this.#hasWritten = true;
+    this.#isUnfinished = false;
     this.#record(report, kind);
     if (report.writes === 0) return;
     const { chainsWritten, chainsRemoved, setsWritten } = report;

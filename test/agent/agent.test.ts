@@ -246,6 +246,7 @@ describe('failures', () => {
     expect(programmed()['default/frontend-8b474f47-zdqdv']).toBe(false);
     for (let round = 0; round < 6; round += 1) await run(started, 1000);
     expect(programmed()['default/frontend-8b474f47-zdqdv']).toBe(true);
+    expect(started.agent.kernel.driftRepairs).toBe(0);
   });
 
   test('what fails again and again ends the agent, and readiness names the part', async () => {

@@ -1,0 +1,33 @@
+/** The preflight, beside the reading of cluster and node: only the first write waits for it. */
+import type { PreflightOptions } from '../backends/preflight.ts';
+import { preflight } from '../backends/preflight.ts';
+import { MachineError } from './failure.ts';
+
+export class MachineCheck {
+  readonly #options: PreflightOptions;
+  #result: Promise<void> = Promise.reject(new Error('the check was not started'));
+
+  constructor(options: PreflightOptions) {
+    this.#options = options;
+    this.#result.catch(() => undefined);
+  }
+
+  start(): void {
+    this.#result = this.#check();
+    // Whoever waits for it is told; until somebody does, a failure is not yet unhandled.
+    this.#result.catch(() => undefined);
+  }
+
+  /** Rejects with a MachineError that names what is missing. */
+  get result(): Promise<void> {
+    return this.#result;
+  }
+
+  async #check(): Promise<void> {
+    const missing = await preflight(this.#options);
+    if (missing.length === 0) return;
+    const hint = process.getuid?.() === 0 ? '' : ' (this is not root)';
+    const what = missing.map(({ message }) => message).join('; ');
+    throw new MachineError(`this machine lacks what Sluice needs${hint}: ${what}`);
+  }
+}
