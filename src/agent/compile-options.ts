@@ -31,7 +31,7 @@ function serviceOptions(config: Config, nodeName: string, state: ClusterState, f
     detector: detectorOf(config, nodeName, state, facts),
     masqueradeAll: config.masqueradeAll,
     nodePortAddresses: config.nodePortAddresses,
-    localhostNodePorts: false,
+    localhostNodePorts: config.localhostNodePorts,
     nodeAddresses: facts.nodeAddresses,
     conntrackLiberal: facts.conntrackLiberal,
   };

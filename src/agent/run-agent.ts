@@ -31,7 +31,7 @@ import { compileOptions } from './compile-options.ts';
 import { countingRun } from './counting-run.ts';
 import { KernelDriftWatch } from './drift-watch.ts';
 import { MachineError } from './failure.ts';
-import { isKubeProxyAlive } from './other-proxy.ts';
+import { findKubeProxy, kubeProxyRefusal } from './other-proxy.ts';
 import { PreparedNode, sysctlPart } from './prepared-node.ts';
 import { ServiceKeeper } from './service-keeper.ts';
 import { SysctlMemory } from './sysctl-memory.ts';
@@ -44,9 +44,8 @@ export interface AgentSettings {
 
 /** Runs until `signal` aborts; what is in the kernel stays there. */
 export async function runAgent({ config, nodeName, logger }: AgentSettings, signal: AbortSignal): Promise<void> {
-  if (config.serviceProxy && (await isKubeProxyAlive())) {
-    throw new MachineError('kube-proxy serves Services on this node: stop it first, or run with --service-proxy=false');
-  }
+  const kubeProxy = config.serviceProxy ? await findKubeProxy() : undefined;
+  if (kubeProxy !== undefined) throw new MachineError(kubeProxyRefusal(kubeProxy));
   const variant = await pinVariant(config, logger);
   const { agent, view } = assemble({ config, nodeName, logger }, variant);
   const listeners = await listenOnAll(config, view);
@@ -120,8 +119,10 @@ function assemble(
   return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity }) };
 }
 
-function serviceKeeper({ ipFamilies: families }: Config, logger: Logger, metrics: Metrics): ServiceKeeper {
-  return new ServiceKeeper({ conntrack: new Conntrack(run), families, clock: systemClock, logger, metrics });
+function serviceKeeper({ ipFamilies: families, runDir }: Config, logger: Logger, metrics: Metrics): ServiceKeeper {
+  const memory = new SysctlMemory(runDir);
+  const conntrack = new Conntrack(run);
+  return new ServiceKeeper({ conntrack, families, ensureSysctls, memory, clock: systemClock, logger, metrics });
 }
 
 /** The socket first: it is what a second agent on this node is refused by. */

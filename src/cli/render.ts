@@ -25,6 +25,7 @@ export const renderKeys: readonly ConfigKey[] = [
   'serviceProxy',
   'clusterCidrs',
   'nodePortAddresses',
+  'localhostNodePorts',
   'masqueradeAll',
   'localTrafficDetector',
 ];

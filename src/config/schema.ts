@@ -64,6 +64,10 @@ export const configSchema = z.strictObject({
     .array(cidr)
     .prefault([])
     .describe('Node addresses that answer on node ports, as CIDRs. Empty: all of them.'),
+  localhostNodePorts: z
+    .boolean()
+    .default(true)
+    .describe('Whether node ports answer on 127.0.0.1 too, where nodePortAddresses has it; sets route_localnet.'),
   masqueradeAll: z.boolean().default(false).describe("Whether all traffic to cluster IPs gets the node's address."),
   localTrafficDetector: z
     .enum(['clusterCidr', 'nodeCidr', 'bridge', 'interfacePrefix', 'none'])

@@ -1,10 +1,7 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { Arrivals } from '../../src/agent/arrivals.ts';
 import { compileOptions } from '../../src/agent/compile-options.ts';
 import { countingRun } from '../../src/agent/counting-run.ts';
-import { isKubeProxyAlive } from '../../src/agent/other-proxy.ts';
 import { CommandError } from '../../src/backends/exec.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -44,24 +41,6 @@ test('programs that write are counted, and their failures', async () => {
   expect(text).toContain('sluice_restore_calls_total{program="iptables-nft-restore"} 2');
   expect(text).toContain('sluice_restore_errors_total{program="iptables-nft-restore"} 1');
   expect(text).not.toContain('iptables-nft-save');
-});
-
-test.each([
-  ['kube-proxy', '{"lastUpdated": "2026-01-01", "currentTime": "2026-01-01", "nodeEligible": true}', true],
-  ['another program', 'ok', false],
-])('%s on the health port', async (_name, body, expected) => {
-  const server = createServer((_request, response) => response.end(body));
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
-  const { port } = server.address() as AddressInfo;
-  expect(await isKubeProxyAlive(port)).toBe(expected);
-  server.close();
-});
-
-test('nobody on the health port', async () => {
-  expect(await isKubeProxyAlive(1)).toBe(false);
 });
 
 function optionsFor(flags: ConfigSources['flags'], bindings: readonly EndpointBinding[] = []) {

@@ -28,8 +28,15 @@ beforeEach(async () => {
   port = await freePort();
   warnings = 0;
   const logger = createLogger('warn', { write: () => void (warnings += 1) });
-  const conntrack = new TrackedFlows();
-  keeper = new ServiceKeeper({ conntrack, families: ['ipv4'], clock, logger, metrics: createMetrics() });
+  keeper = new ServiceKeeper({
+    conntrack: new TrackedFlows(),
+    families: ['ipv4'],
+    ensureSysctls: () => Promise.resolve({ changes: [], problems: [] }),
+    memory: { remember: () => Promise.resolve() },
+    clock,
+    logger,
+    metrics: createMetrics(),
+  });
   abort = new AbortController();
   ended = keeper.run(abort.signal);
 });

@@ -39,6 +39,7 @@ test('with nothing given, the documented defaults hold', () => {
     clusterCidrs: [],
     natOutgoing: false,
     nodePortAddresses: [],
+    localhostNodePorts: true,
     masqueradeAll: false,
     localTrafficDetector: 'clusterCidr',
     httpPort: 9840,

@@ -25,6 +25,8 @@ export interface SysctlNeeds {
   readonly families: readonly IpFamily[];
   /** Pods are behind a bridge: its frames must pass iptables, those with a VLAN tag too. */
   readonly bridge: boolean;
+  /** nodePorts answer on 127.0.0.1: the kernel must route what was sent there. */
+  readonly localnet?: boolean;
 }
 
 /** /proc/sys of this process. */
@@ -63,7 +65,8 @@ export async function readConntrackLiberal(access: SysctlAccess = procSysctls): 
   return (await access.read('net.netfilter.nf_conntrack_tcp_be_liberal')) === '1';
 }
 
-function neededSysctls({ families, bridge }: SysctlNeeds): readonly { readonly name: string; readonly hint: string }[] {
+function neededSysctls(needs: SysctlNeeds): readonly { readonly name: string; readonly hint: string }[] {
+  const { families, bridge, localnet = false } = needs;
   const hint = 'the kernel module br_netfilter must be loaded where pods are behind a bridge';
   const bridgeNames = ['call-iptables', 'call-ip6tables', 'filter-vlan-tagged'];
   return [
@@ -71,6 +74,7 @@ function neededSysctls({ families, bridge }: SysctlNeeds): readonly { readonly n
     ...(families.includes('ipv6')
       ? [{ name: 'net.ipv6.conf.all.forwarding', hint: 'IPv6 is not in this kernel' }]
       : []),
+    ...(localnet ? [{ name: 'net.ipv4.conf.all.route_localnet', hint: 'IPv4 is not in this kernel' }] : []),
     ...(bridge ? bridgeNames.map((name) => ({ name: `net.bridge.bridge-nf-${name}`, hint })) : []),
   ];
 }
