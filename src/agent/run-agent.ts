@@ -10,8 +10,6 @@ import { KernelBackend } from '../backends/kernel-backend.ts';
 import { KernelWriter } from '../backends/kernel-writer.ts';
 import { NodeLinks } from '../backends/links/node-links.ts';
 import { ensureSysctls } from '../backends/links/sysctls.ts';
-import type { Missing } from '../backends/preflight.ts';
-import { preflight } from '../backends/preflight.ts';
 import type { Config } from '../config/schema.ts';
 import { clusterDefaults } from '../manifests/defaults.ts';
 import { ManifestSource } from '../manifests/source.ts';
@@ -31,6 +29,8 @@ import { compileOptions } from './compile-options.ts';
 import { countingRun } from './counting-run.ts';
 import { KernelDriftWatch } from './drift-watch.ts';
 import { MachineError } from './failure.ts';
+import { shrinkHeapWhenCalm } from './heap.ts';
+import { MachineCheck } from './machine-check.ts';
 import { findKubeProxy, kubeProxyRefusal } from './other-proxy.ts';
 import { PreparedNode, sysctlPart } from './prepared-node.ts';
 import { ServiceKeeper } from './service-keeper.ts';
@@ -47,13 +47,15 @@ export async function runAgent({ config, nodeName, logger }: AgentSettings, sign
   const kubeProxy = config.serviceProxy ? await findKubeProxy() : undefined;
   if (kubeProxy !== undefined) throw new MachineError(kubeProxyRefusal(kubeProxy));
   const variant = await pinVariant(config, logger);
-  const { agent, view } = assemble({ config, nodeName, logger }, variant);
+  const machine = new MachineCheck({ run, variant, families: config.ipFamilies, services: config.serviceProxy });
+  const { agent, view } = assemble({ config, nodeName, logger }, variant, machine);
   const listeners = await listenOnAll(config, view);
   try {
-    const { serviceProxy: services, ipFamilies: families } = config;
-    refuseMissing(await preflight({ run, variant, families, services }));
+    machine.start();
     logger.info({ version: sluiceVersion(), node: nodeName, backend: variant }, 'agent started');
-    await agent.run(signal);
+    const calm = new AbortController();
+    void shrinkHeapWhenCalm(agent.kernel, AbortSignal.any([signal, calm.signal]));
+    await agent.run(signal).finally(() => calm.abort());
     logger.info({ node: nodeName }, 'agent stopped; its rules stay');
   } finally {
     await Promise.all(listeners.map((listener) => listener.close()));
@@ -70,6 +72,7 @@ async function pinVariant(config: Config, logger: Logger): Promise<IptablesVaria
 function assemble(
   { config, nodeName, logger }: AgentSettings,
   variant: IptablesVariant,
+  machine: MachineCheck,
 ): { readonly agent: Agent; readonly view: AgentView } {
   const metrics = createMetrics();
   collectProcessMetrics(metrics.registry);
@@ -98,6 +101,7 @@ function assemble(
     ...(config.established === 'cut' ? { readConversations: readConversations.bind(undefined, run) } : {}),
     compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
     ...(config.serviceProxy ? { services: serviceKeeper(config, logger, metrics) } : {}),
+    checkMachine: () => machine.result,
     resyncSeconds: config.resyncSeconds,
     drift: new KernelDriftWatch({ backend, variant, ownership, own, logger }),
     driftCheckSeconds: config.driftCheckSeconds,
@@ -137,12 +141,4 @@ async function listenOnAll(config: Config, view: AgentView): Promise<readonly Li
     await Promise.all(listeners.map((listener) => listener.close()));
     throw error;
   }
-}
-
-function refuseMissing(missing: readonly Missing[]): void {
-  if (missing.length === 0) return;
-  const hint = process.getuid?.() === 0 ? '' : ' (this is not root)';
-  throw new MachineError(
-    `this machine lacks what Sluice needs${hint}: ${missing.map(({ message }) => message).join('; ')}`,
-  );
 }
