@@ -48,7 +48,8 @@ export function cutIntoPieces(chains: readonly Chain[], limits: PieceLimits): re
   return pieces;
 }
 
-function targetOf(action: Action): string | undefined {
+/** The chain that an action goes to. */
+export function targetOf(action: Action): Chain['name'] | undefined {
   switch (action.kind) {
     case 'jump':
     case 'goto':

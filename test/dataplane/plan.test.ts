@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Dataplane } from '../../src/dataplane/dataplane.ts';
 import type { KernelWrite, Step } from '../../src/dataplane/kernel-write.ts';
+import { chainName } from '../../src/dataplane/names.ts';
 import { ObservedStore } from '../../src/dataplane/observed-store.ts';
 import { cutIntoPieces, leavesFirst } from '../../src/dataplane/pieces.ts';
 import { planCleanup, planResync, planSteps } from '../../src/dataplane/plan.ts';
@@ -131,6 +132,34 @@ test('pieces are bounded by lines and by chains; a chain is never cut', () => {
   expect(sizes({ lines: 6, chains: 10 })).toEqual([2, 1, 1, 3]);
   expect(sizes({ lines: 100, chains: 3 })).toEqual([3, 3, 1]);
   expect(cutIntoPieces([], { lines: 1, chains: 1 })).toEqual([]);
+});
+
+test('the chains that lead to the pods are one transaction, however small the pieces', () => {
+  const goTo = (name: string) => ruleOf({ kind: 'goto', chain: chainName(name) });
+  const limits = { lines: 5_000, chains: 1 };
+  const wanted = dataplaneOf({
+    chains: {
+      filter: [
+        chainOf('cali-tw-a'),
+        chainOf('cali-tw-b'),
+        chainOf('cali-to-wl-address', goTo('cali-tw-b')),
+        chainOf('cali-to-wl-dispatch', goTo('cali-tw-a'), goTo('cali-to-wl-address')),
+      ],
+      raw: [
+        chainOf('cali-raw-nd'),
+        chainOf('cali-src-a', goTo('cali-raw-nd')),
+        chainOf('cali-raw-dispatch', goTo('cali-src-a')),
+      ],
+    },
+  });
+  expect(kinds(planResync(wanted, new ObservedStore(), limits))).toEqual([
+    'ipv4 raw cali-raw-nd',
+    'ipv4 raw cali-src-a',
+    'ipv4 raw cali-raw-dispatch',
+    'ipv4 filter cali-tw-a',
+    'ipv4 filter cali-tw-b',
+    'ipv4 filter cali-to-wl-address cali-to-wl-dispatch',
+  ]);
 });
 
 test('many stale chains that refer to each other are all emptied before any is deleted', () => {

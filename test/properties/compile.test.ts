@@ -5,46 +5,13 @@ import { type ClusterChange, type ClusterState, ClusterStore } from '../../src/c
 import { type Compilation, compileAll, Compiler } from '../../src/compile/compiler.ts';
 import type { CompileOptions } from '../../src/compile/options.ts';
 import { type Dataplane, type DataplaneDelta, DataplaneStore, tableNames } from '../../src/dataplane/dataplane.ts';
-import type { EndpointBinding, NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
+import type { NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
 import type { Chain, IpSet, Rule } from '../../src/dataplane/rule.ts';
 import { renderChain } from '../../src/dataplane/render.ts';
-import type { IpFamily } from '../../src/lib/ip.ts';
-import { cidr, ip } from '../policy/objects.ts';
+import { cidr } from '../policy/objects.ts';
 import { someHistory } from '../policy/arbitrary.ts';
-import { nodeObject, nodeOptions } from '../compile/node.ts';
-
-const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1', 'fd00::2'];
-
-const someBinding: fc.Arbitrary<EndpointBinding> = fc.oneof(
-  fc
-    .constantFrom('veth0', 'veth1', 'veth2', 'cali0')
-    .map((name): EndpointBinding => ({ kind: 'routed', interface: name })),
-  fc.constantFrom('vethp', 'vethq').map((port): EndpointBinding => ({ kind: 'bridged', bridge: 'cni0', port })),
-  fc.constant<EndpointBinding>({ kind: 'bridged', bridge: 'cni0' }),
-);
-
-const someFacts: fc.Arbitrary<NodeFacts> = fc
-  .record({
-    bindings: fc.dictionary(fc.constantFrom(...addresses), someBinding, { noNullPrototype: true }),
-    conntrackLiberal: fc.boolean(),
-  })
-  .map(({ bindings, conntrackLiberal }) => ({
-    bindings: new Map(Object.entries(bindings).map(([address, binding]) => [ip(address), binding])),
-    nodeAddresses: nodeObject.addresses,
-    conntrackLiberal,
-  }));
-
-const someOptions: fc.Arbitrary<CompileOptions> = fc
-  .record({
-    podStart: fc.constantFrom('closed' as const, 'open' as const),
-    established: fc.constantFrom('cut' as const, 'keep' as const),
-    hostEgress: fc.constantFrom('policed' as const, 'allowed' as const),
-    hostEndpointAction: fc.constantFrom('return' as const, 'drop' as const),
-    interfacePrefixes: fc.constantFrom([], ['cali'], ['cali', 'veth']),
-    ipFamilies: fc.constantFrom<readonly IpFamily[]>(['ipv4'], ['ipv4', 'ipv6'], ['ipv6']),
-    invalidDrop: fc.boolean(),
-  })
-  .map((options) => ({ ...nodeOptions, ...options }));
+import { nodeObject } from '../compile/node.ts';
+import { someFacts, someOptions } from './arbitrary-node.ts';
 
 /** Steps: changes of the cluster, and now and then of the node itself. */
 const someLife = fc.record({

@@ -32,6 +32,8 @@ export function baseSets(
       name: policedSet(family),
       members: policed,
       origin: { note: 'pods of this node that a policy isolates: the guard of mangle POSTROUTING' },
+      // The guard asks for a mark that only the pod's chains can set: they come first, and go last.
+      gate: true,
     },
   ];
   if (options.established === 'cut') sets.push(cutSetOf(family));

@@ -1,0 +1,224 @@
+/**
+ * Between any two writes the agent may be killed, and packets come at every moment: what is in the kernel then lets no packet
+ * through that neither the state before nor the state after would, and drops none that both would let through.
+ */
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Backend } from '../../src/backends/backend.ts';
+import { KernelWriter } from '../../src/backends/kernel-writer.ts';
+import type { ClusterChange } from '../../src/cluster/state.ts';
+import { ClusterStore } from '../../src/cluster/state.ts';
+import { policyHooks } from '../../src/compile/base/base-chains.ts';
+import { Compiler } from '../../src/compile/compiler.ts';
+import type { Dataplane, FamilyTables } from '../../src/dataplane/dataplane.ts';
+import { ipFamilies, tableNames } from '../../src/dataplane/dataplane.ts';
+import type { EndpointBinding, NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
+import type { KernelWrite } from '../../src/dataplane/kernel-write.ts';
+import type { ObservedPart } from '../../src/dataplane/observed.ts';
+import { ObservedStore } from '../../src/dataplane/observed-store.ts';
+import { renderHooks } from '../../src/dataplane/restore-input.ts';
+import type { Chain, Hook, IpSet, TableName } from '../../src/dataplane/rule.ts';
+import type { Packet } from '../../src/dataplane/trace/packet.ts';
+import { packetOf } from '../../src/dataplane/trace/packet.ts';
+import { NodeTracer } from '../../src/dataplane/trace/tracer.ts';
+import type { IpAddress, IpFamily } from '../../src/lib/ip.ts';
+import { unreachable } from '../../src/lib/unreachable.ts';
+import { nodeObject } from '../compile/node.ts';
+import { cidr, ip } from '../policy/objects.ts';
+import { someOptions } from './arbitrary-node.ts';
+import { someHistory } from '../policy/arbitrary.ts';
+
+const hookByText = new Map(
+  policyHooks.map((hook) => [renderHooks([hook])[0]?.slice(`-A ${hook.chain} `.length), hook]),
+);
+
+/** A kernel that takes every write, keeps what was written as it was meant, and stops for a look after each. */
+class LookedAtKernel implements Backend {
+  /** So small that most changes need several transactions. */
+  readonly pieces = { lines: 6, chains: 2 };
+  onState: (state: Dataplane, write: KernelWrite) => void = () => undefined;
+  readonly #store = new ObservedStore();
+  readonly #sets = new Map<string, IpSet>();
+
+  async read(): Promise<ObservedPart> {
+    await Promise.resolve();
+    const { tables, ipSets } = this.#store;
+    const places = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
+    return { tables: places.map(({ family, table }) => ({ family, table, content: tables[family][table] })), ipSets };
+  }
+
+  readHooks(): Promise<readonly []> {
+    return Promise.resolve([]);
+  }
+
+  readSetCounts(): Promise<ReadonlyMap<string, number>> {
+    return Promise.resolve(new Map());
+  }
+
+  async apply(write: KernelWrite): Promise<{ readonly kept: readonly string[] }> {
+    await Promise.resolve();
+    if (write.kind === 'write-sets') for (const { set } of write.sets) this.#sets.set(set.name, set);
+    if (write.kind === 'resize-set') this.#sets.set(write.set.name, write.set);
+    this.#store.apply(write);
+    this.onState(this.state, write);
+    return { kept: [] };
+  }
+
+  get state(): Dataplane {
+    const sets = [...this.#sets.values()].flatMap((set): readonly (readonly [IpSet['name'], IpSet])[] => {
+      const found = this.#store.ipSets.get(set.name);
+      return found === undefined ? [] : [[set.name, { ...set, members: new Set(found.members) }]];
+    });
+    return { ipSets: new Map(sets), tables: { ipv4: this.#tables('ipv4'), ipv6: this.#tables('ipv6') } };
+  }
+
+  #tables(family: IpFamily): FamilyTables {
+    const chainsOf = (table: TableName): ReadonlyMap<Chain['name'], Chain> =>
+      new Map(
+        [...this.#store.tables[family][table].chains.values()].flatMap((found) =>
+          found.kind === 'written' ? [[found.chain.name, found.chain] as const] : [],
+        ),
+      );
+    const hooks = tableNames.flatMap((table) =>
+      [...this.#store.tables[family][table].hooks.values()].flat().flatMap(({ text }): readonly Hook[] => {
+        const hook = hookByText.get(text);
+        return hook === undefined ? [] : [hook];
+      }),
+    );
+    const chains = {
+      raw: chainsOf('raw'),
+      mangle: chainsOf('mangle'),
+      nat: chainsOf('nat'),
+      filter: chainsOf('filter'),
+    };
+    return { chains, hooks };
+  }
+}
+
+const localAddresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1', 'fd00::2'].map(ip);
+const addresses = [...localAddresses, ip('10.0.1.7'), ip('fd01::7')];
+const ports = [
+  { protocol: 'tcp', destinationPort: 80 },
+  { protocol: 'udp', destinationPort: 80 },
+] as const;
+
+/** Every pair of addresses and the node itself, by the interfaces that lead to them now. */
+function packetsOf({ bindings }: NodeFacts): readonly Packet[] {
+  const wayIn = (address: IpAddress): Partial<Packet> => {
+    const binding = bindings.get(address);
+    if (binding === undefined) return { inInterface: 'eth0' };
+    if (binding.kind === 'routed') return { inInterface: binding.interface };
+    return { inInterface: binding.bridge, ...(binding.port === undefined ? {} : { inPort: binding.port }) };
+  };
+  const all = [...addresses, ...nodeObject.addresses];
+  return addresses.flatMap((source) =>
+    all
+      .filter((destination) => destination !== source && destination.includes(':') === source.includes(':'))
+      .flatMap((destination) =>
+        ports.map((port) => packetOf({ source, destination, sourcePort: 40_000, ...port, ...wayIn(source) })),
+      ),
+  );
+}
+
+/** For each packet, whether it gets through. */
+function verdicts(state: Dataplane, packets: readonly Packet[], { bindings }: NodeFacts): readonly boolean[] {
+  const tracer = new NodeTracer(state, {
+    isOwnAddress: (address) => nodeObject.addresses.includes(address),
+    route: (address) => {
+      const binding = bindings.get(address);
+      if (binding === undefined) return { outInterface: 'eth0' };
+      if (binding.kind === 'routed') return { outInterface: binding.interface };
+      return { outInterface: binding.bridge, ...(binding.port === undefined ? {} : { outPort: binding.port }) };
+    },
+  });
+  return packets.map((packet) => tracer.receive(packet).verdict === 'accept');
+}
+
+function describePacket({ source, destination, protocol, destinationPort = 0 }: Packet): string {
+  return `${source} -> ${destination}:${destinationPort}/${protocol}`;
+}
+
+function describeWrite(write: KernelWrite): string {
+  switch (write.kind) {
+    case 'write-sets':
+      return write.sets.map(({ set, add, remove }) => `${set.name} +${add.join('+')} -${remove.join('-')}`).join(', ');
+    case 'write-chains':
+      return `${write.family} ${write.table} ${write.chains.map(({ name }) => name).join(' ')}`;
+    case 'remove-chains':
+      return `without ${write.names.join(' ')}`;
+    case 'resize-set':
+    case 'destroy-sets':
+    case 'write-hooks':
+      return write.kind;
+    default:
+      return unreachable(write);
+  }
+}
+
+/** Every address has an interface of its own, now routed, now a bridge port, known or not, and sometimes none. */
+const ownFacts: fc.Arbitrary<NodeFacts> = fc
+  .array(fc.constantFrom('routed', 'port', 'bridge', 'none'), { minLength: 5, maxLength: 5 })
+  .map((kinds) => {
+    const bindings = new Map(
+      kinds.flatMap((kind, index): readonly (readonly [IpAddress, EndpointBinding])[] => {
+        const address = localAddresses[index];
+        if (address === undefined || kind === 'none') return [];
+        if (kind === 'routed') return [[address, { kind: 'routed', interface: `veth${index}` }]];
+        return [[address, { kind: 'bridged', bridge: 'cni0', ...(kind === 'port' ? { port: `veth${index}` } : {}) }]];
+      }),
+    );
+    return { bindings, nodeAddresses: nodeObject.addresses, conntrackLiberal: false };
+  });
+
+/**
+ * Without `interfacePrefixes`: there an interface that passes from a pod to something unknown is under the old pod's policies for
+ * one transaction, with or without its source check first.
+ */
+const life = fc.record({
+  options: someOptions.map((options) => ({ ...options, interfacePrefixes: [] })),
+  history: someHistory,
+  facts: fc.infiniteStream(fc.option(ownFacts, { nil: undefined })),
+});
+
+test('no state on the way opens, and none closes what stays allowed', async () => {
+  await fc.assert(
+    fc.asyncProperty(life, async ({ options, history, facts }) => {
+      const store = new ClusterStore();
+      store.apply([{ type: 'set', object: { ...nodeObject, podCidrs: [cidr('10.0.0.0/24'), cidr('fd00::/64')] } }]);
+      const kernel = new LookedAtKernel();
+      const writer = new KernelWriter({ backend: kernel, retryDelaysMs: [] });
+      const compiler = new Compiler(store, options);
+      let present: NodeFacts = { bindings: new Map(), nodeAddresses: nodeObject.addresses, conntrackLiberal: false };
+      const news = facts[Symbol.iterator]();
+      const follow = async (changes: readonly ClusterChange[], isAsBefore: boolean): Promise<void> => {
+        const seen: { readonly state: Dataplane; readonly write: KernelWrite }[] = [];
+        kernel.onState = (state, write) => seen.push({ state, write });
+        const before = kernel.state;
+        const { delta } = compiler.apply(store.apply(changes), present);
+        await writer.update(delta, compiler.dataplane);
+        const packets = packetsOf(present);
+        const judge = (state: Dataplane) => verdicts(state, packets, present);
+        const [first, last] = [judge(before), judge(compiler.dataplane)];
+        for (const [at, { state }] of seen.entries()) {
+          const now = judge(state);
+          const opened = packets.filter((_, index) => now[index] === true && !first[index] && !last[index]);
+          // Where an interface has just changed, the old rules do not know its packets yet: closed is right.
+          const closed = packets.filter((_, index) => isAsBefore && now[index] !== true && first[index] && last[index]);
+          const wrong = { opened: opened.map(describePacket), closed: closed.map(describePacket) };
+          // The steps so far tell how it came about.
+          const steps = seen.slice(0, at + 1).map((one) => describeWrite(one.write));
+          expect(wrong, `after ${steps.join('; ')}`).toEqual({ opened: [], closed: [] });
+        }
+      };
+      for (const changes of history) {
+        const found: NodeFacts | undefined = news.next().value;
+        if (found !== undefined) {
+          present = found;
+          await follow([], false);
+        }
+        await follow(changes, true);
+      }
+    }),
+    { numRuns: 60 },
+  );
+}, 120_000);
