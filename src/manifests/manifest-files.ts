@@ -63,6 +63,19 @@ export class ManifestFiles {
     );
   }
 
+  /** Something was read, and of no file it is unknown what it should hold. */
+  get isComplete(): boolean {
+    return this.#records.size > 0 && [...this.#records.values()].every(({ parsed }) => parsed.isYaml);
+  }
+
+  /** Everything that was there is gone at once, and nothing came in its place: a mount that went, not a change. */
+  async isEmptied(): Promise<boolean> {
+    const known = [...this.#records].filter(([, { parsed }]) => parsed.objects.length > 0).map(([path]) => path);
+    if (known.length === 0) return false;
+    for (const path of known) if (await this.#isThere(path)) return false;
+    return this.#onlyFile !== undefined || (await this.#listBelow('')).length === 0;
+  }
+
   /** Whether a path, relative to the directory, is one of a manifest. */
   isManifest(path: string): boolean {
     if (this.#onlyFile !== undefined) return path === this.#onlyFile;
@@ -157,6 +170,11 @@ export class ManifestFiles {
     const goneSince = before.goneSince ?? now;
     this.#records.set(path, { ...before, goneSince });
     return now - goneSince < goneMs ? goneSince + goneMs : undefined;
+  }
+
+  async #isThere(path: string): Promise<boolean> {
+    const found = await stat(join(this.root, path)).catch((error: unknown) => error);
+    return isStats(found) || !isMissing(found);
   }
 
   async #listBelow(folder: string): Promise<readonly string[]> {

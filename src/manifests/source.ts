@@ -18,14 +18,24 @@ const rootRetryMs = 500;
 /** Stands for the directory itself among the paths. */
 const everything = '';
 
+export interface ManifestSourceOptions {
+  /**
+   * Asked when at the start there is no manifest, or one that cannot be read: what it would protect is not known. False: the
+   * source is not synced before every file could be read once. Default: what is there counts.
+   */
+  readonly mayBeginIncomplete?: () => Promise<boolean>;
+}
+
 export class ManifestSource implements ClusterSource {
   readonly #directory: string;
   readonly #filler: ClusterFiller;
+  readonly #mayBeginIncomplete: () => Promise<boolean>;
 
   /** `directory` may also be one file. */
-  constructor(directory: string, defaults: ClusterDefaults) {
+  constructor(directory: string, defaults: ClusterDefaults, options: ManifestSourceOptions = {}) {
     this.#directory = directory;
     this.#filler = new ClusterFiller(defaults);
+    this.#mayBeginIncomplete = options.mayBeginIncomplete ?? (() => Promise.resolve(true));
   }
 
   /** Each call delivers the whole cluster first. Throws ManifestError where it cannot be read or watched at all. */
@@ -36,11 +46,14 @@ export class ManifestSource implements ClusterSource {
     const batches = new Batches(this.#filler);
     try {
       await refreshAll(files, await files.list(), due);
-      const first = batches.next(files, []);
-      yield { changes: first?.changes ?? [], synced: true, diagnostics: first?.diagnostics ?? [] };
+      let synced = files.isComplete || (await this.#mayBeginIncomplete());
+      const first = batches.next(files, synced ? [] : [waitingFor(files)]);
+      yield { changes: first?.changes ?? [], synced, diagnostics: first?.diagnostics ?? [] };
       while (!signal.aborted) {
-        const batch = batches.next(files, await follower.nextChange(signal));
-        if (batch !== undefined && !signal.aborted) yield batch;
+        const problems = await follower.nextChange(signal);
+        synced ||= files.isComplete;
+        const batch = batches.next(files, synced ? problems : [...problems, waitingFor(files)]);
+        if (batch !== undefined && !signal.aborted) yield { ...batch, synced };
       }
     } finally {
       await follower.close();
@@ -66,6 +79,7 @@ class Follower {
     const paths = await this.#due.take(signal);
     if (this.#failure !== undefined) throw this.#watchError();
     if (!(await this.#files.isRootThere())) return this.#rootGone();
+    if (await this.#files.isEmptied()) return this.#emptied();
     if (paths.includes(everything)) {
       if (this.#watcher === undefined) this.#open();
       await refreshAll(this.#files, await this.#files.list(), this.#due);
@@ -124,11 +138,24 @@ class Follower {
     return [{ severity: 'error', object: '', message }];
   }
 
+  /** An unmounted volume leaves an empty directory behind. */
+  #emptied(): readonly Diagnostic[] {
+    this.#due.mark(everything, performance.now() + rootRetryMs);
+    const message = `manifests ${this.#files.root}: no manifest is left, what they held last stays in force (an empty file would say that nothing is wanted)`;
+    return [{ severity: 'error', object: '', message }];
+  }
+
   #watchError(): ManifestError {
     const { root } = this.#files;
     const reason = this.#failure instanceof Error ? this.#failure.message : 'unknown reason';
     return new ManifestError(root, `cannot be watched: ${reason}`, { cause: this.#failure });
   }
+}
+
+function waitingFor({ root }: ManifestFiles): Diagnostic {
+  const reason = 'there is no manifest yet, or one that cannot be read, and what it protects is not known';
+  const message = `manifests ${root}: ${reason}; what an earlier agent wrote stays as it is until then`;
+  return { severity: 'error', object: '', message };
 }
 
 /** Reads files that changed; those that are not settled are marked to be looked at again. */

@@ -1,12 +1,14 @@
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { SourceBatch } from '../../src/cluster/state.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
 import { formatDiagnostic } from '../../src/lib/diagnostic.ts';
 import { clusterDefaults } from '../../src/manifests/defaults.ts';
 import { ManifestError } from '../../src/manifests/manifest-error.ts';
+import type { ManifestSourceOptions } from '../../src/manifests/source.ts';
 import { ManifestSource } from '../../src/manifests/source.ts';
 
 const pod = (name: string, label = 'a') =>
@@ -42,8 +44,8 @@ class Followed {
   readonly #iterator: AsyncIterator<SourceBatch>;
   #diagnostics: readonly string[] = [];
 
-  constructor(path = directory) {
-    this.#iterator = new ManifestSource(path, clusterDefaults()).watch(stop.signal)[Symbol.asyncIterator]();
+  constructor(path = directory, options: ManifestSourceOptions = {}) {
+    this.#iterator = new ManifestSource(path, clusterDefaults(), options).watch(stop.signal)[Symbol.asyncIterator]();
   }
 
   async next(): Promise<SourceBatch> {
@@ -204,6 +206,56 @@ test('a directory that goes away keeps everything in force, and is followed agai
   await put('q.yaml', pod('q'));
   await followed.until((store) => store.pods.has('default/q'));
   expect(followed.store.networkPolicies.size).toBe(1);
+});
+
+test('a directory that is emptied at once keeps everything in force; an empty file means that nothing is wanted', async () => {
+  await put('p.yaml', policy('p', '{podSelector: {}}'));
+  await put('more/q.yaml', policy('q', '{podSelector: {}}'));
+  const followed = new Followed();
+  await followed.next();
+  await rm(join(directory, 'more'), { recursive: true });
+  await rm(join(directory, 'p.yaml'));
+  const [message] = await followed.until((_store, diagnostics) => diagnostics.length > 0);
+  expect(message).toContain('no manifest is left, what they held last stays in force');
+  await sleep(700);
+  expect(followed.store.networkPolicies.size).toBe(2);
+  await put('nothing.yaml', '');
+  await followed.until((store, diagnostics) => store.networkPolicies.size === 0 && diagnostics.length === 0);
+});
+
+describe('a start without a complete reading', () => {
+  const waits = { mayBeginIncomplete: () => Promise.resolve(false) };
+
+  test.each([
+    ['no manifest at all', undefined],
+    ['a file that is not YAML', 'foo: [\n'],
+    ['a second document that is not YAML', `${pod('a')}---\nfoo: [\n`],
+  ])('%s: not synced, and said, until it can be read', async (_what, text) => {
+    if (text !== undefined) await put('broken.yaml', text);
+    if (text !== undefined) await put('good.yaml', policy('good', '{podSelector: {}}'));
+    const followed = new Followed(directory, waits);
+    const first = await followed.next();
+    expect(first.synced).toBe(false);
+    expect(first.diagnostics?.map(formatDiagnostic).join('\n')).toContain('what an earlier agent wrote stays as it is');
+    await put('broken.yaml', policy('p', '{podSelector: {}}'));
+    await followed.until((store, diagnostics) => store.networkPolicies.has('default/p') && diagnostics.length === 0);
+    expect(followed.batches.at(-1)?.synced).toBe(true);
+    await put('broken.yaml', 'foo: [\n');
+    expect((await followed.next()).synced).toBe(true);
+  });
+
+  test('a file that is left out for its content is no hindrance', async () => {
+    await put('p.yaml', policy('p', '{podSelector: {matchLabels: 7}}'));
+    expect((await new Followed(directory, waits).next()).synced).toBe(true);
+  });
+
+  test('where nothing can be opened by it, what is there counts', async () => {
+    await put('broken.yaml', 'foo: [\n');
+    await put('good.yaml', pod('a'));
+    const followed = new Followed();
+    expect((await followed.next()).synced).toBe(true);
+    expect(followed.store.pods.size).toBe(1);
+  });
 });
 
 test('one file alone is followed too', async () => {
