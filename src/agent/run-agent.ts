@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { Conntrack } from '../backends/conntrack/conntrack.ts';
 import { readConversations } from '../backends/conntrack/conversations.ts';
-import { run } from '../backends/exec.ts';
+import { converse, run } from '../backends/exec.ts';
 import { OwnProcesses } from '../backends/iptables/rule-events.ts';
 import { detectVariant } from '../backends/iptables/variant.ts';
 import type { IptablesVariant } from '../backends/iptables/variant.ts';
@@ -82,6 +82,11 @@ function assemble(
   const ownership = { services: config.serviceProxy };
   const backend = new KernelBackend({
     run: own.remembering(countingRun(run, metrics)),
+    converse,
+    onTransaction: ({ pid, program }) => {
+      own.add(pid);
+      metrics.restoreCalls.inc({ program });
+    },
     variant,
     families,
     ownership,

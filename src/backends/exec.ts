@@ -1,7 +1,9 @@
 /** Every program that Sluice runs is run here: argument arrays, text on stdin, a timeout, never a shell. */
 import type { WriteStream } from 'node:fs';
 import { createWriteStream, openSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { constants } from 'node:os';
+import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 
 export type Argv = readonly [program: string, ...args: string[]];
@@ -63,6 +65,19 @@ export interface RunningProcess {
   /** Closes the channel of `ipc`: the program sees its `disconnect` event. */
   disconnect(): void;
 }
+
+/** A program that is given text and answers in lines, for as long as it lives. It keeps no event loop waiting. */
+export interface Conversation {
+  readonly pid: number;
+  /** Never rejects. */
+  readonly exited: Promise<ProcessExit>;
+  /** Text for a program that has ended goes nowhere. */
+  write(text: string): void;
+  kill(): void;
+}
+
+/** How backends talk to programs: `converse`, or something in front of it. `onLine` hears standard output. */
+export type Converse = (argv: Argv, onLine: (line: string) => void) => Conversation;
 
 export interface CommandFailure {
   readonly argv: Argv;
@@ -139,6 +154,31 @@ export async function* streamLines(argv: Argv, signal: AbortSignal): AsyncGenera
   yield* subprocess.iterable();
   const result = await subprocess;
   if (!signal.aborted) throw new CommandError(failureOf(argv, result));
+}
+
+/** Starts a program that reads our text until it is killed or we end; throws CommandError when it cannot be started. */
+export function converse(argv: Argv, onLine: (line: string) => void): Conversation {
+  const [program, ...args] = argv;
+  const subprocess = execa(program, args, {
+    stdin: 'pipe',
+    stderr: 'ignore',
+    buffer: false,
+    cleanup: false,
+    reject: false,
+  });
+  const { pid, stdin, stdout, nodeChildProcess } = subprocess;
+  if (pid === undefined) throw new CommandError({ argv, code: 'ENOENT' });
+  // The end of a program shows in `exited`; that its input is closed then is no news.
+  stdin.on('error', () => undefined);
+  createInterface({ input: stdout }).on('line', onLine);
+  nodeChildProcess.unref();
+  for (const pipe of [stdin, stdout]) if (pipe instanceof Socket) pipe.unref();
+  return {
+    pid,
+    exited: subprocess.then(exitOf),
+    write: (text) => void stdin.write(text),
+    kill: () => void nodeChildProcess.kill('SIGKILL'),
+  };
 }
 
 /** Starts a program and returns at once; throws CommandError when it cannot be started. */

@@ -7,9 +7,10 @@ import { tableInput } from '../../dataplane/restore-input.ts';
 import type { TableName } from '../../dataplane/rule.ts';
 import type { IpFamily } from '../../lib/ip.ts';
 import type { HookPlace } from '../backend.ts';
-import type { Run } from '../exec.ts';
+import type { Argv, Converse, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import { refusalOf } from './restore-error.ts';
+import { RestoreSession } from './restore-session.ts';
 import type { IptablesVariant } from './variant.ts';
 import { programName } from './variant.ts';
 
@@ -18,6 +19,10 @@ export interface IptablesOptions {
   readonly variant: IptablesVariant;
   readonly families?: readonly IpFamily[];
   readonly ownership: Ownership;
+  /** Absent: every transaction is a process of its own. The legacy variant gains nothing and has none. */
+  readonly converse?: Converse;
+  /** Told of a process that stays before each of its transactions. */
+  readonly onTransaction?: (process: { readonly pid: number; readonly program: string }) => void;
 }
 
 export class Iptables {
@@ -25,12 +30,15 @@ export class Iptables {
   readonly #variant: IptablesVariant;
   readonly #families: readonly IpFamily[];
   readonly #ownership: Ownership;
+  readonly #sessions: ReadonlyMap<IpFamily, RestoreSession>;
 
-  constructor({ run, variant, families = ipFamilies, ownership }: IptablesOptions) {
+  constructor(options: IptablesOptions) {
+    const { run, variant, families = ipFamilies, ownership } = options;
     this.#run = run;
     this.#variant = variant;
     this.#families = families;
     this.#ownership = ownership;
+    this.#sessions = new Map(families.flatMap((family) => sessionFor(family, options) ?? []));
   }
 
   async read(tables: readonly TableName[]): Promise<ObservedPart['tables']> {
@@ -53,14 +61,29 @@ export class Iptables {
   /** One transaction. */
   async apply(write: TableWrite): Promise<void> {
     const { text, chainOfLine } = tableInput(write);
-    const program = programName(write.family, this.#variant, 'restore');
+    // A session that fails does not say whether the text was taken. Hooks would stand twice; what is about whole chains may come again.
+    const session = write.kind === 'write-hooks' ? undefined : this.#sessions.get(write.family);
+    if (session !== undefined && (await session.commit(text))) return;
     try {
-      // Legacy waits for the xtables lock that other programs hold; the nf_tables variant ignores the option.
-      await this.#run([program, '--noflush', '--wait', '10'], { input: text });
+      await this.#run(restoreArgv(write.family, this.#variant), { input: text });
     } catch (error) {
       throw error instanceof CommandError ? (refusalOf(error, chainOfLine) ?? error) : error;
     }
   }
+}
+
+function sessionFor(
+  family: IpFamily,
+  { variant, converse, onTransaction }: IptablesOptions,
+): readonly [readonly [IpFamily, RestoreSession]] | undefined {
+  if (converse === undefined || variant !== 'nft') return undefined;
+  const argv = restoreArgv(family, variant);
+  return [[family, new RestoreSession({ converse, argv, ...(onTransaction === undefined ? {} : { onTransaction }) })]];
+}
+
+/** Legacy waits for the xtables lock that other programs hold; the nf_tables variant ignores the option. */
+function restoreArgv(family: IpFamily, variant: IptablesVariant): Argv {
+  return [programName(family, variant, 'restore'), '--noflush', '--wait', '10'];
 }
 
 /** iptables-nft-save exits with 0 when native nft rules keep it from reading a table, and says so in a comment. */

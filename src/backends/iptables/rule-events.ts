@@ -49,15 +49,15 @@ export class OwnProcesses {
 
   /** `run`, remembering. */
   remembering(run: Run): Run {
-    return (argv, options = {}) => run(argv, { ...options, onStart: (pid) => this.#add(pid) });
+    return (argv, options = {}) => run(argv, { ...options, onStart: (pid) => this.add(pid) });
   }
 
   has(pid: number): boolean {
     return this.#pids.has(pid);
   }
 
-  /** Ids come round again: only the latest count. */
-  #add(pid: number): void {
+  /** Ids come round again: only the latest count, so a process that stays is added again with each thing that it does. */
+  add(pid: number): void {
     this.#pids.delete(pid);
     this.#pids.add(pid);
     const [oldest] = this.#pids;

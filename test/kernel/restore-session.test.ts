@@ -1,0 +1,110 @@
+/** Transactions through a process that stays, on the real kernel: the same results as with a process for each. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Converse, Run } from '../../src/backends/exec.ts';
+import { converse } from '../../src/backends/exec.ts';
+import { KernelBackend } from '../../src/backends/kernel-backend.ts';
+import { chainName } from '../../src/dataplane/names.ts';
+import type { Chain, Rule } from '../../src/dataplane/rule.ts';
+import { createNetns, describeKernel, type Netns } from './netns.ts';
+
+const goesOn: Rule = { matches: [], action: { kind: 'return' }, comments: [], origin: {} };
+
+function chain(name: string, ...rules: readonly Rule[]): Chain {
+  return { name: chainName(name), style: 'cali', rules };
+}
+
+function jumpTo(name: string): Rule {
+  return { ...goesOn, action: { kind: 'jump', chain: chainName(name) } };
+}
+
+describeKernel('restore session', () => {
+  let netns: Netns;
+  let backend: KernelBackend;
+  /** Programs that were run for a transaction of their own, and processes that stay. */
+  let single: string[];
+  let pids: number[];
+
+  beforeAll(async () => {
+    netns = await createNetns('ses');
+    const inside: Converse = (argv, onLine) => {
+      const conversation = converse(['ip', 'netns', 'exec', netns.name, ...argv], onLine);
+      pids.push(conversation.pid);
+      return conversation;
+    };
+    const counting: Run = (argv, options) => {
+      if (options?.input !== undefined) single.push(argv[0]);
+      return netns.run(argv, options);
+    };
+    [single, pids] = [[], []];
+    backend = new KernelBackend({ run: counting, converse: inside, variant: 'nft', ownership: { services: false } });
+  });
+  afterAll(() => netns.destroy());
+
+  const write = (...chains: readonly Chain[]) =>
+    backend.apply({ kind: 'write-chains', family: 'ipv4', table: 'filter', chains });
+  const remove = (...names: readonly string[]) =>
+    backend.apply({ kind: 'remove-chains', family: 'ipv4', table: 'filter', names });
+  const saved = async (): Promise<readonly string[]> =>
+    (await netns.exec('iptables-nft-save -t filter'))
+      .split('\n')
+      .filter((line) => line.includes('cali-'))
+      .map((line) => line.replace(/ -m comment --comment \S+/, ''));
+
+  test('chains are written, written again and removed, by one process', async () => {
+    await write(chain('cali-a', goesOn), chain('cali-b', jumpTo('cali-a')));
+    await write(chain('cali-a', goesOn, goesOn));
+    expect(await saved()).toEqual([
+      ':cali-a - [0:0]',
+      ':cali-b - [0:0]',
+      '-A cali-a -j RETURN',
+      '-A cali-a -j RETURN',
+      '-A cali-b -j cali-a',
+    ]);
+    await remove('cali-b');
+    await remove('cali-a');
+    expect(await saved()).toEqual([]);
+    expect([single, pids.length]).toEqual([[], 1]);
+  });
+
+  test('what somebody else deleted or made in between is no surprise', async () => {
+    await write(chain('cali-a', goesOn));
+    await netns.exec('iptables-nft -F cali-a');
+    await netns.exec('iptables-nft -X cali-a');
+    await netns.exec('iptables-nft -N cali-b');
+    await netns.exec('iptables-nft -A cali-b -j DROP');
+    await write(chain('cali-a', jumpTo('cali-b')), chain('cali-b', goesOn));
+    expect(await saved()).toEqual([':cali-a - [0:0]', ':cali-b - [0:0]', '-A cali-a -j cali-b', '-A cali-b -j RETURN']);
+    await netns.exec('iptables-nft -F cali-a');
+    await netns.exec('iptables-nft -X cali-a');
+    await remove('cali-a', 'cali-b');
+    expect(await saved()).toEqual([]);
+    expect([single, pids.length]).toEqual([[], 1]);
+  });
+
+  test('a refusal names the chain, nothing of it is in the kernel, and the next transaction goes through', async () => {
+    const refused = write(chain('cali-a', goesOn), chain('cali-b', jumpTo('cali-none')));
+    await expect(refused).rejects.toMatchObject({ name: 'RefusedError' });
+    expect(single).toEqual(['iptables-nft-restore']);
+    expect(await saved()).toEqual([]);
+    await write(chain('cali-a', goesOn));
+    expect(await saved()).toEqual([':cali-a - [0:0]', '-A cali-a -j RETURN']);
+    expect(pids).toHaveLength(2);
+  });
+
+  test('a transaction larger than any buffer', async () => {
+    const many = Array.from({ length: 500 }, (_, index) => chain(`cali-many-${index}`, goesOn, goesOn, goesOn));
+    await write(...many);
+    expect((await saved()).filter((line) => line.startsWith('-A cali-many-'))).toHaveLength(1500);
+    await remove(...many.map(({ name }) => name), 'cali-a');
+    expect(await saved()).toEqual([]);
+    expect(pids).toHaveLength(2);
+  });
+
+  test('a killed process leaves nothing half done and is replaced', async () => {
+    await write(chain('cali-a', goesOn));
+    process.kill(pids.at(-1) ?? 0, 'SIGKILL');
+    await write(chain('cali-a', goesOn, goesOn));
+    expect(await saved()).toEqual([':cali-a - [0:0]', '-A cali-a -j RETURN', '-A cali-a -j RETURN']);
+    await remove('cali-a');
+  });
+});
