@@ -44,7 +44,6 @@ export async function runTour(io: CommandIo): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    await labDown({ name: labName });
     await rm(directory, { recursive: true, force: true });
   }
   if (signal.aborted) io.exitCode = exitCodes.interrupted;
@@ -55,6 +54,16 @@ async function walk(tour: Tour): Promise<void> {
   heading('A node, three pods and their Services, each in a network namespace of its own, and an agent');
   await copyFile(join(examples, 'cluster.yaml'), join(directory, 'cluster.yaml'));
   const lab = await labUp({ ...labDefaults, name: labName, directory }, { signal, onProgress: progressLine(io) });
+  // A lab that did not come up has taken itself away.
+  try {
+    await showLab(tour, lab);
+  } finally {
+    await labDown({ name: labName });
+  }
+}
+
+async function showLab(tour: Tour, lab: LabState): Promise<void> {
+  const { io, directory, signal, heading } = tour;
   const workloads = workloadsOf(lab);
 
   heading('Before the policy, everybody reaches everybody');
