@@ -1,9 +1,12 @@
 /** Follows the cluster and the node, and keeps the kernel as they want it. */
+import type { Refusal } from '../backends/refusals.ts';
+import { describeRefusal } from '../backends/refusals.ts';
 import type { ClusterSource, ClusterState } from '../cluster/state.ts';
 import type { CutView } from '../compile/cut.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { TableName } from '../dataplane/rule.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
+import { formatDiagnostic } from '../lib/diagnostic.ts';
 import { EventFlag } from '../lib/event-flag.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -143,7 +146,9 @@ export class Agent {
     }
     this.#cuts?.written(this.kernel.driftRepairs !== driftRepairs);
     this.#servicesWritten();
-    readiness.ready('kernel');
+    const [open] = this.kernel.programmed.refused.filter(isFelt);
+    if (open === undefined) readiness.ready('kernel');
+    else readiness.unready('kernel', `the kernel refused ${describeRefusal(open)}`);
     this.#lastFailure = undefined;
   }
 
@@ -169,8 +174,17 @@ export class Agent {
     await forEach(this.#parts.source.watch(signal), (batch) => {
       this.desired.take(batch);
       if (this.desired.isSynced) this.#parts.readiness.ready('source');
+      else this.#waitForSource();
       this.#reconciler.markDirty();
     });
+  }
+
+  /** Nothing is written yet: what keeps the source from being complete is all there is to tell. */
+  #waitForSource(): void {
+    const { sourceDiagnostics } = this.desired;
+    const [why] = sourceDiagnostics.filter(({ severity }) => severity === 'error');
+    this.#parts.readiness.unready('source', why === undefined ? 'not complete yet' : formatDiagnostic(why));
+    this.#publish(sourceDiagnostics);
   }
 
   async #followNode(signal: AbortSignal): Promise<void> {
@@ -215,6 +229,7 @@ export class Agent {
     if (drift === undefined || driftCheckSeconds === undefined) return;
     while (!signal.aborted) {
       await clock.sleep(driftCheckSeconds * 1000, signal);
+      await this.#parts.node.checkSettings?.();
       this.kernel.lookNext();
       this.#reconciler.markDirty();
     }
@@ -236,6 +251,11 @@ export class Agent {
     if (attempt >= maxAttempts) throw error;
     logger.warn({ part, attempt, retryInMs, err: error }, 'update failed');
   }
+}
+
+/** More than one object suffers: what all packets pass, or are sent through, is not as it should be. */
+function isFelt(refusal: Refusal): boolean {
+  return refusal.kind === 'hook' || (refusal.kind === 'chain' && refusal.instead !== 'closed');
 }
 
 async function forEach<T>(items: AsyncIterable<T>, act: (item: T) => void): Promise<void> {

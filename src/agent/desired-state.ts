@@ -58,6 +58,11 @@ export class DesiredState {
     return this.#isSynced;
   }
 
+  /** What is wrong with what the source reads. */
+  get sourceDiagnostics(): readonly Diagnostic[] {
+    return this.#diagnostics;
+  }
+
   /** Absent before the first update. */
   get compiler(): Compiler | undefined {
     return this.#compiler;

@@ -7,4 +7,6 @@ export interface NodeWatch {
   read(addresses: readonly IpAddress[]): Promise<NodeFacts>;
   /** Yields after each change of links, routes or neighbours; ends when `signal` aborts. */
   changes(signal: AbortSignal): AsyncIterable<unknown>;
+  /** Kernel settings that policy depends on have no events: looked at every few seconds, and set again. */
+  checkSettings?(): Promise<void>;
 }

@@ -23,6 +23,8 @@ export const sysctlPart = 'sysctls';
 export class PreparedNode implements NodeWatch {
   readonly #options: PreparedNodeOptions;
   #portsWithHairpin: ReadonlySet<string> = new Set();
+  /** Absent before the first reading. */
+  #hasBridge: boolean | undefined;
 
   constructor(options: PreparedNodeOptions) {
     this.#options = options;
@@ -35,9 +37,14 @@ export class PreparedNode implements NodeWatch {
   async read(addresses: readonly IpAddress[]): Promise<NodeFacts> {
     const facts = await this.#options.links.read(addresses);
     const bridged = [...facts.bindings.values()].filter((binding) => binding.kind === 'bridged');
-    await this.#setSysctls(bridged.length > 0);
+    this.#hasBridge = bridged.length > 0;
+    await this.#setSysctls(this.#hasBridge);
     if (bridged.length > 0) await this.#setHairpin(bridged.flatMap(({ port }) => port ?? []));
     return facts;
+  }
+
+  async checkSettings(): Promise<void> {
+    if (this.#hasBridge !== undefined) await this.#setSysctls(this.#hasBridge);
   }
 
   async #setSysctls(bridge: boolean): Promise<void> {

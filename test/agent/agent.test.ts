@@ -39,6 +39,22 @@ describe('start', () => {
     expect(started.readiness.isReady).toBe(false);
   });
 
+  test('a source that is not complete says why, and the rules of an agent before stay byte for byte', async () => {
+    await bringUp();
+    const rules = started.kernel.table('ip', 'filter').save();
+    const members = [...(started.kernel.sets.get('cali40programmed')?.members ?? [])];
+    const second = startAgent(started.kernel);
+    const why = { severity: 'error', object: '', message: 'not YAML', file: 'policies.yaml', line: 3 } as const;
+    second.source.deliver({ changes: [], synced: false, diagnostics: [why] });
+    await run(second, 100_000);
+    expect(started.kernel.table('ip', 'filter').save()).toBe(rules);
+    expect([...(started.kernel.sets.get('cali40programmed')?.members ?? [])]).toEqual(members);
+    expect(second.readiness.parts[0]?.reason).toContain('policies.yaml:3: not YAML');
+    expect(second.agent.diagnostics).toEqual([why]);
+    expect(second.log).toMatchObject([{ level: 'error', message: 'not YAML', file: 'policies.yaml', line: 3 }]);
+    await stopAgent(second);
+  });
+
   test('then everything is written, and the agent is ready', async () => {
     await bringUp();
     expect(started.kernel.table('ip', 'filter').save()).toContain('cali-pi-_tTE-E7yY40ogArNVgKt');
@@ -148,6 +164,19 @@ describe('diagnostics', () => {
     ]);
     expect(started.readiness.isReady).toBe(true);
     expect(programmed()['default/frontend-8b474f47-zdqdv']).toBe(true);
+  });
+
+  test.each([
+    ['a chain that every packet passes', '--jump cali-self', 'ipv4 filter cali-FORWARD'],
+    ['a hook', '--jump cali-PREROUTING', 'ipv4 raw PREROUTING'],
+  ])('what all packets depend on is refused (%s): not ready, until the kernel takes it', async (_what, rule, place) => {
+    started.kernel.refuses = (text) => text.includes(rule);
+    await bringUp();
+    expect(started.readiness.parts[2]?.reason).toContain(`the kernel refused ${place}`);
+    started.kernel.refuses = () => false;
+    await run(started, 90_000);
+    await run(started);
+    expect(started.readiness.isReady).toBe(true);
   });
 });
 

@@ -70,6 +70,25 @@ function prepare() {
   return { node, readiness, memory };
 }
 
+test('a setting that somebody else changes is set again without any change of links, and missed where it cannot be', async () => {
+  binding = { kind: 'bridged', bridge: 'cni0', port: 'veth1' };
+  const { node, readiness } = prepare();
+  await node.checkSettings();
+  expect(values.get(forward)).toBe('0');
+  await node.read([]);
+  for (const name of bridgeNames) values.set(name, '0');
+  await node.checkSettings();
+  expect(bridgeNames.map((name) => values.get(name))).toEqual(['1', '1', '1']);
+  const [first = ''] = bridgeNames;
+  values.set(first, '0');
+  readOnly = new Set(bridgeNames);
+  await node.checkSettings();
+  expect(readiness.isReady).toBe(false);
+  readOnly = new Set();
+  await node.checkSettings();
+  expect(readiness.isReady).toBe(true);
+});
+
 describe('routed pods', () => {
   test('forwarding is switched on, logged, and remembered as it was', async () => {
     const { node, readiness, memory } = prepare();
