@@ -29,6 +29,7 @@ import { compileOptions } from './compile-options.ts';
 import { countingRun } from './counting-run.ts';
 import { KernelDriftWatch } from './drift-watch.ts';
 import { MachineError } from './failure.ts';
+import { isFreshNode } from './fresh-node.ts';
 import { shrinkHeapWhenCalm } from './heap.ts';
 import { MachineCheck } from './machine-check.ts';
 import { findKubeProxy, kubeProxyRefusal } from './other-proxy.ts';
@@ -93,7 +94,9 @@ function assemble(
   });
   const agent = new Agent({
     nodeName,
-    source: new ManifestSource(config.manifests, clusterDefaults({ ipFamilies: families })),
+    source: new ManifestSource(config.manifests, clusterDefaults({ ipFamilies: families }), {
+      mayBeginIncomplete: () => isFreshNode(backend, families),
+    }),
     node: new PreparedNode({
       links: new NodeLinks({ run }),
       ensureSysctls,
