@@ -52,8 +52,10 @@ export interface CutKeeperOptions {
 /** Name of the readiness part. */
 export const cutPart = 'connections';
 
-/** Rounds begin so far apart, and take at most half of the time. */
-const roundEveryMs = 500;
+/** Changes often come in several updates shortly one after the other, so the first pause between rounds is short; it doubles. */
+const pauseMs = { first: 100, longest: 500 } as const;
+/** After so long without a round the next pause is a first one. */
+const restMs = 2000;
 /** So many are judged before others get their turn: about 5 ms. */
 const judgedAtOnce = 250;
 
@@ -69,6 +71,7 @@ export class CutKeeper {
   /** Families in which the last dump had something to cut. */
   readonly #denied = new Set<IpFamily>();
   #hasCut = false;
+  #lastRound = { endedAt: Number.NEGATIVE_INFINITY, pauseMs: 0 };
   #signal = AbortSignal.abort();
 
   constructor(options: CutKeeperOptions) {
@@ -128,16 +131,25 @@ export class CutKeeper {
     }
     this.#hasCut = ipFamilies.some((family) => this.#denied.has(family) || this.#heldOf(family).size > 0);
     readiness.ready(cutPart);
-    const tookMs = clock.now() - started;
-    if (due.dump || due.sweep) await clock.sleep(Math.max(roundEveryMs - tookMs, tookMs), this.#signal);
+    if (due.dump || due.sweep) await clock.sleep(this.#pauseAfter(started), this.#signal);
+  }
+
+  /** Rounds take at most half of the time, however large the table. */
+  #pauseAfter(started: number): number {
+    const now = this.#options.clock.now();
+    const isFirst = started - this.#lastRound.endedAt > restMs;
+    const next = isFirst ? pauseMs.first : Math.min(this.#lastRound.pauseMs * 2, pauseMs.longest);
+    this.#lastRound = { endedAt: now, pauseMs: next };
+    return Math.max(next, now - started);
   }
 
   async #roundOf(family: IpFamily, due: { readonly dump: boolean; readonly sweep: boolean }): Promise<void> {
+    const started = this.#options.clock.now();
     const subjects = await this.#release(family);
     if (subjects.size === 0) this.#denied.delete(family);
     if (subjects.size === 0 || !(due.dump || due.sweep)) return;
     const tracked = await this.#options.readConversations(family, subjects);
-    await this.#cut(family, tracked);
+    await this.#cut(family, tracked, started);
     if (due.sweep) await this.#sweep(family, tracked);
   }
 
@@ -159,10 +171,10 @@ export class CutKeeper {
   }
 
   /** Judged by the rules as they are after the dump: they may have changed meanwhile. */
-  async #cut(family: IpFamily, tracked: TrackedConversations): Promise<void> {
+  async #cut(family: IpFamily, tracked: TrackedConversations, started: number): Promise<void> {
     const judge = this.#judge();
     if (judge === undefined) return;
-    const { logger, metrics } = this.#options;
+    const { logger, metrics, clock } = this.#options;
     const denied = await deniedOf(judge, tracked);
     if (denied.size > 0) this.#denied.add(family);
     else this.#denied.delete(family);
@@ -172,7 +184,8 @@ export class CutKeeper {
     await this.#change(family, { add, remove: [] });
     const connections = add.reduce((sum, member) => sum + (tracked.get(member)?.connections ?? 0), 0);
     metrics.connectionsCut.inc(connections);
-    logger.info({ ipFamily: family, connections, members: add.length }, 'connections were cut');
+    const durationMs = Math.round(clock.now() - started);
+    logger.info({ ipFamily: family, connections, members: add.length, durationMs }, 'connections were cut');
   }
 
   /** A dump may miss an entry while the table changes, so what is cut goes only when it was missed twice. */

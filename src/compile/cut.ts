@@ -21,16 +21,19 @@ export interface CutView {
 
 /** Good for one round: it keeps what it has worked out of the rules. */
 export class CutJudge {
-  /** Addresses of the local pods that a policy isolates. Nobody else's connections can be denied. */
+  /** Addresses of the local pods: whose connections it can judge. None where no policy isolates any of them. */
   readonly subjects: ReadonlySet<IpAddress>;
+  /** Of the pods that a policy isolates. Nobody else's connections can be denied. */
+  readonly #isolated: ReadonlyMap<IpAddress, EndpointBinding>;
   readonly #bindings: ReadonlyMap<IpAddress, EndpointBinding>;
   readonly #own: ReadonlySet<IpAddress>;
   readonly #tracer: NodeTracer;
 
   constructor({ dataplane, endpoints, nodeAddresses }: CutView) {
     const isolated = [...endpoints.values()].filter(({ ingress, egress }) => ingress.length + egress.length > 0);
-    this.subjects = new Set(bindingsOf(isolated).keys());
+    this.#isolated = bindingsOf(isolated);
     this.#bindings = bindingsOf(endpoints.values());
+    this.subjects = new Set(isolated.length === 0 ? [] : this.#bindings.keys());
     this.#own = new Set(nodeAddresses);
     this.#tracer = new NodeTracer(policyAlone(dataplane), {
       isOwnAddress: (address) => this.#own.has(address),
@@ -42,7 +45,7 @@ export class CutJudge {
   isDenied(conversation: Conversation): boolean {
     const { client, server } = conversation;
     if (client === server || this.#own.has(client) || staysOnNode(client)) return false;
-    if (!this.subjects.has(client) && !this.subjects.has(server)) return false;
+    if (!this.#isolated.has(client) && !this.#isolated.has(server)) return false;
     const hook: BuiltinChain = this.#own.has(server) ? 'INPUT' : 'FORWARD';
     return this.#tracer.traceHook(hook, this.#firstPacket(conversation)).verdict !== 'accept';
   }

@@ -147,11 +147,14 @@ test('what is closed to everybody is no denial of a policy', () => {
   expect(isDenied([toNode], '10.9.0.10,tcp:80,192.0.2.1', { hostEndpointAction: 'drop' })).toBe(false);
 });
 
-test('subjects are the pods that a policy isolates', () => {
+test('subjects are the local pods, once a policy isolates one of them', () => {
   const [, nodePods] = wirings[0] ?? ['', []];
-  const { dataplane, endpoints } = testNode(nodePods, [denyIn]);
-  const judge = new CutJudge({ dataplane, endpoints, nodeAddresses: nodeObject.addresses });
-  expect([...judge.subjects]).toEqual(['10.9.0.10', 'fd09::10']);
+  const subjectsOf = (...policies: readonly NetworkPolicy[]) => {
+    const { dataplane, endpoints } = testNode(nodePods, policies);
+    return [...new CutJudge({ dataplane, endpoints, nodeAddresses: nodeObject.addresses }).subjects];
+  };
+  expect(subjectsOf()).toEqual([]);
+  expect(subjectsOf(denyIn)).toEqual(['10.9.0.10', 'fd09::10', '10.9.0.11', 'fd09::11']);
 });
 
 test('a Service without endpoints is no denial', () => {
