@@ -34,6 +34,7 @@ export async function preflight(options: PreflightOptions): Promise<readonly Mis
   if (programs.length > 0) return programs;
   const missing: Missing[] = [];
   for (const family of options.families) {
+    await removeLeftovers(options, family);
     missing.push(...(await missingSetTypes(options.run, family)));
     missing.push(...(await missingFeatures(options, family)));
   }
@@ -82,6 +83,21 @@ async function versionOf(run: Run, argv: Argv): Promise<string | undefined> {
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     return error.isMissing || error.stderr.includes('No such file or directory') ? undefined : '';
+  }
+}
+
+/** A preflight that was killed has left its chain, which keeps its set: the trial would take that for a missing set type. */
+async function removeLeftovers({ run, variant, services }: PreflightOptions, family: IpFamily): Promise<void> {
+  const destroy: Argv = ['ipset', '-exist', 'destroy', temporarySetName(9, family)];
+  const isInUse = await run(destroy).then(
+    () => false,
+    () => true,
+  );
+  if (!isInUse) return;
+  const backend = new KernelBackend({ run, variant, ownership: { services: false } });
+  for (const table of new Set(preflightFeatures(family, services).map((feature) => feature.table))) {
+    // What cannot be removed is told of by the trial.
+    await backend.apply({ kind: 'remove-chains', family, table, names: [preflightChain] }).catch(() => undefined);
   }
 }
 

@@ -29,6 +29,21 @@ describeKernel('preflight', () => {
     },
   );
 
+  test.each(['nft', 'legacy'] as const)('%s: what a killed preflight has left is no obstacle', async (variant) => {
+    for (const [program, family, set] of [
+      ['iptables', 'inet', 'cali4t9'],
+      ['ip6tables', 'inet6', 'cali6t9'],
+    ] as const) {
+      await netns.exec(`ipset create ${set} hash:net family ${family}`);
+      await netns.exec(
+        `${program}-${variant}-restore --noflush`,
+        `*filter\n:cali-preflight - [0:0]\n-A cali-preflight -m set --match-set ${set} src -j DROP\nCOMMIT\n`,
+      );
+    }
+    expect(await preflight({ ...options, run: netns.run, variant })).toEqual([]);
+    expect(await netns.exec('ipset list -name')).toBe('');
+  });
+
   test('a missing program is named', async () => {
     const run: Run = (argv, more) =>
       argv[0] === 'ipset' ? Promise.reject(new CommandError({ argv, code: 'ENOENT' })) : netns.run(argv, more);
