@@ -5,7 +5,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 export function countingRun(run: Run, metrics: Metrics): Run {
   return async (argv, options) => {
     const [program] = argv;
-    if (options?.input === undefined) return run(argv, options);
+    if (options?.input === undefined || isReading(options.input)) return run(argv, options);
     metrics.restoreCalls.inc({ program });
     try {
       return await run(argv, options);
@@ -14,4 +14,9 @@ export function countingRun(run: Run, metrics: Metrics): Run {
       throw error;
     }
   };
+}
+
+/** `ipset restore` that is only asked to save: one process reads many sets that way. */
+function isReading(input: string): boolean {
+  return input.startsWith('save ');
 }

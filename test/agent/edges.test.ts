@@ -33,6 +33,8 @@ test('programs that write are counted, and their failures', async () => {
   const run = countingRun(kernel.run, metrics);
   await run(['iptables-nft-save', '-t', 'filter']);
   await run(['iptables-nft-restore', '--noflush'], { input: '*filter\nCOMMIT\n' });
+  await run(['ipset', '-exist', 'restore'], { input: 'create cali40s:x hash:net family inet maxelem 1024\n' });
+  await run(['ipset', 'restore'], { input: 'save cali40s:x\n' });
   kernel.failNext(/restore/);
   await expect(run(['iptables-nft-restore', '--noflush'], { input: '*filter\nCOMMIT\n' })).rejects.toThrow(
     CommandError,
@@ -41,6 +43,8 @@ test('programs that write are counted, and their failures', async () => {
   expect(text).toContain('sluice_restore_calls_total{program="iptables-nft-restore"} 2');
   expect(text).toContain('sluice_restore_errors_total{program="iptables-nft-restore"} 1');
   expect(text).not.toContain('iptables-nft-save');
+  // The second call only reads.
+  expect(text).toContain('sluice_restore_calls_total{program="ipset"} 1');
 });
 
 function optionsFor(flags: ConfigSources['flags'], bindings: readonly EndpointBinding[] = []) {
@@ -60,7 +64,8 @@ test('without --service-proxy, Services are somebody else’s', () => {
 
 test.each([
   ['cluster CIDRs', { clusterCidrs: '10.9.0.0/16' }, { kind: 'clusterCidr', cidrs: [{ address: '10.9.0.0' }] }],
-  ['no cluster CIDRs', {}, { kind: 'none' }],
+  ['the pods themselves where no CIDR is known', {}, { kind: 'localPods' }],
+  ['the pods themselves', { localTrafficDetector: 'localPods', clusterCidrs: '10.9.0.0/16' }, { kind: 'localPods' }],
   ["the node's CIDRs", { localTrafficDetector: 'nodeCidr' }, { kind: 'nodeCidr', cidrs: nodeObject.podCidrs }],
   [
     'a prefix',
