@@ -37,11 +37,13 @@ function serviceOptions(config: Config, nodeName: string, state: ClusterState, f
   };
 }
 
-/** A detector that knows nothing to look for is none: then only what is masqueraded anyway is. */
+/** Where no CIDR of the cluster is known, the pods themselves are; a detector that knows nothing to look for is none. */
 function detectorOf(config: Config, nodeName: string, state: ClusterState, facts: NodeFacts): LocalTrafficDetector {
   switch (config.localTrafficDetector) {
     case 'clusterCidr':
-      return config.clusterCidrs.length === 0 ? { kind: 'none' } : { kind: 'clusterCidr', cidrs: config.clusterCidrs };
+      return config.clusterCidrs.length === 0
+        ? { kind: 'localPods' }
+        : { kind: 'clusterCidr', cidrs: config.clusterCidrs };
     case 'nodeCidr': {
       const cidrs = state.nodes.get(nodeName)?.podCidrs ?? [];
       return cidrs.length === 0 ? { kind: 'none' } : { kind: 'nodeCidr', cidrs };
@@ -55,6 +57,6 @@ function detectorOf(config: Config, nodeName: string, state: ClusterState, facts
       return bridged === undefined ? { kind: 'none' } : { kind: 'bridge', name: bridged.bridge };
     }
     default:
-      return { kind: 'none' };
+      return { kind: config.localTrafficDetector };
   }
 }

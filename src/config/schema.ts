@@ -70,9 +70,9 @@ export const configSchema = z.strictObject({
     .describe('Whether node ports answer on 127.0.0.1 too, where nodePortAddresses has it; sets route_localnet.'),
   masqueradeAll: z.boolean().default(false).describe("Whether all traffic to cluster IPs gets the node's address."),
   localTrafficDetector: z
-    .enum(['clusterCidr', 'nodeCidr', 'bridge', 'interfacePrefix', 'none'])
+    .enum(['clusterCidr', 'nodeCidr', 'bridge', 'interfacePrefix', 'localPods', 'none'])
     .default('clusterCidr')
-    .describe('How traffic of local pods is told from traffic of others, for Services.'),
+    .describe('How traffic of local pods is told from other traffic, for Services. Without clusterCidrs: localPods.'),
   httpAddress: z
     .union([z.ipv4(), z.ipv6()])
     .optional()

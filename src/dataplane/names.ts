@@ -79,6 +79,11 @@ export function namedPortSetName(selector: string, protocol: string, port: strin
   return setName(`n:${shortDigest(`n:${selectorId},${protocol},${port}`)}`, family);
 }
 
+/** Addresses of the pods of this node whose chains are in. */
+export function programmedSetName(family: IpFamily): IpSetName {
+  return setName('programmed', family);
+}
+
 /** `cali40<id>` or `cali60<id>`, cut at the kernel's limit. */
 export function setName(id: string, family: IpFamily): IpSetName {
   const name = `cali${family === 'ipv4' ? '4' : '6'}0${id}`.slice(0, ipSetNameLimit);

@@ -23,18 +23,17 @@ export function modelOf({ state, optionsOf, facts }: ModelSource): ClusterModel 
   const compileNode = (name: string): CompiledNode => {
     const own = facts?.get(name) ?? syntheticFacts(state, name);
     const options = optionsOf(name, own);
-    const services = options.services ?? kubeProxyDefaults(state, name, own);
+    const services = options.services ?? likeKubeProxy(name, own);
     const { dataplane, policyPlan } = compileAll(state, { ...options, services }, own);
     return { dataplane, policyPlan, facts: own };
   };
   return new ClusterModel({ state, compileNode });
 }
 
-function kubeProxyDefaults(state: ClusterState, nodeName: string, facts: NodeFacts): ServiceOptions {
-  const cidrs = state.nodes.get(nodeName)?.podCidrs ?? [];
+function likeKubeProxy(nodeName: string, facts: NodeFacts): ServiceOptions {
   return {
     nodeName,
-    detector: cidrs.length === 0 ? { kind: 'none' } : { kind: 'nodeCidr', cidrs },
+    detector: { kind: 'localPods' },
     masqueradeAll: false,
     nodePortAddresses: [],
     localhostNodePorts: true,

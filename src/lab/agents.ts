@@ -143,6 +143,8 @@ export class Agents {
       'iptables-backend': options.iptables,
       'ip-families': options.ipFamilies.join(','),
       'cluster-cidrs': clusterCidrs().map(formatCidr).join(','),
+      // Manifests may give pods any address, and nodes several networks.
+      'local-traffic-detector': 'localPods',
     };
     const chosen = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
     return [

@@ -1,4 +1,5 @@
 /** How a rule tells the packets of this node's pods from others' (kube-proxy.md 1.6). */
+import { programmedSetName } from '../dataplane/names.ts';
 import type { Match } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import { unreachable } from '../lib/unreachable.ts';
@@ -16,6 +17,8 @@ export function isFromLocalPod(detector: LocalTrafficDetector, family: IpFamily)
       return { kind: 'interface', direction: 'in', name: detector.name };
     case 'interfacePrefix':
       return { kind: 'interface', direction: 'in', name: `${detector.prefix}+` };
+    case 'localPods':
+      return { kind: 'ipset', set: programmedSetName(family), sides: ['source'] };
     case 'none':
       return undefined;
     default:
@@ -25,6 +28,6 @@ export function isFromLocalPod(detector: LocalTrafficDetector, family: IpFamily)
 
 export function isNotFromLocalPod(detector: LocalTrafficDetector, family: IpFamily): Match | undefined {
   const match = isFromLocalPod(detector, family);
-  if (match?.kind !== 'address' && match?.kind !== 'interface') return undefined;
+  if (match?.kind !== 'address' && match?.kind !== 'interface' && match?.kind !== 'ipset') return undefined;
   return { ...match, negate: true };
 }

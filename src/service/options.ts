@@ -6,6 +6,8 @@ export type LocalTrafficDetector =
   | { readonly kind: 'nodeCidr'; readonly cidrs: readonly Cidr[] }
   | { readonly kind: 'bridge'; readonly name: string }
   | { readonly kind: 'interfacePrefix'; readonly prefix: string }
+  /** By the set of the programmed pods: exact whatever the addresses and interfaces, and ours alone. */
+  | { readonly kind: 'localPods' }
   | { readonly kind: 'none' };
 
 export interface ServiceOptions {

@@ -196,6 +196,19 @@ test('a node without Services: kube-proxy’s numbers of rules, 5 in nat and 4 i
   expect([count('nat'), count('filter')]).toEqual([5, 4]);
 });
 
+test('57: the pods themselves tell local traffic from other traffic, whatever their addresses', () => {
+  const bench = new Bench({ detector: { kind: 'localPods' } }).set(
+    singlePort({ type: 'NodePort', externalTrafficPolicy: 'Local', ports: [{ nodePort: 30_080 }] }),
+    backed(one),
+  );
+  expect(bench.rules('nat', `KUBE-SVC-${hash}`)[0]).toBe(
+    '-m comment --comment "ns1/svc1:p80 cluster IP" -m tcp -p tcp -d 172.30.0.41 --dport 80 -m set ! --match-set cali40programmed src -j KUBE-MARK-MASQ',
+  );
+  expect(bench.rules('nat', `KUBE-EXT-${hash}`)[0]).toBe(
+    `-m comment --comment "pod traffic for ns1/svc1:p80 external destinations" -m set --match-set cali40programmed src -j KUBE-SVC-${hash}`,
+  );
+});
+
 describe('hooks', () => {
   const rows: readonly (readonly [TableName, BuiltinChain, readonly string[]])[] = [
     ['filter', 'INPUT', ['KUBE-FIREWALL', 'KUBE-PROXY-FIREWALL', 'KUBE-NODEPORTS', 'KUBE-EXTERNAL-SERVICES']],

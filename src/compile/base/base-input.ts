@@ -1,6 +1,6 @@
 /** What the base chains of one family are made from. */
 import type { EndpointBinding } from '../../dataplane/endpoint-binding.ts';
-import { type IpSetName, setName } from '../../dataplane/names.ts';
+import { type IpSetName, programmedSetName, setName } from '../../dataplane/names.ts';
 import type { Action, Chain, Match, Rule, TableName } from '../../dataplane/rule.ts';
 import { bitsOf, type Cidr, cidrOf, familyOf, type IpAddress, type IpFamily } from '../../lib/ip.ts';
 import { addressOf, type BoundEndpoint } from '../bound-endpoint.ts';
@@ -47,7 +47,7 @@ export function baseEndpoint(bound: BoundEndpoint, family: IpFamily): BaseEndpoi
 
 /** Addresses of the pods that are programmed. */
 export function programmedSet(family: IpFamily): IpSetName {
-  return setName('programmed', family);
+  return programmedSetName(family);
 }
 
 /** Addresses of the pods that a policy isolates. */
