@@ -8,8 +8,15 @@ import { sameValue } from '../lib/same-value.ts';
 import { renderBaseChains } from './base/base-chains.ts';
 import { baseEndpoint, type BaseInput } from './base/base-input.ts';
 import { baseSets } from './base/base-sets.ts';
+import type { WorkloadEndpoint } from '../policy/plan.ts';
 import type { BoundEndpoint } from './bound-endpoint.ts';
 import type { CompileOptions } from './options.ts';
+
+export interface BaseState {
+  readonly bound: ReadonlyMap<string, BoundEndpoint>;
+  readonly planned: ReadonlyMap<string, WorkloadEndpoint>;
+  readonly node: Node | undefined;
+}
 
 interface Rendered {
   readonly input: BaseInput;
@@ -26,13 +33,15 @@ export class BaseStage {
     this.#options = options;
   }
 
-  apply(endpoints: ReadonlyMap<string, BoundEndpoint>, node: Node | undefined, builder: DeltaBuilder): void {
-    if (endpoints === this.#present && node === this.#node) return;
-    this.#present = endpoints;
+  /** `planned` changes only together with `bound`. */
+  apply({ bound, planned, node }: BaseState, builder: DeltaBuilder): void {
+    if (bound === this.#present && node === this.#node) return;
+    this.#present = bound;
     this.#node = node;
     for (const family of this.#options.ipFamilies) {
-      for (const set of baseSets(family, this.#options, endpoints.values())) builder.putSet(set);
-      this.#putChains(family, this.#inputOf(family, endpoints, node), builder);
+      const pods = { bound: bound.values(), planned: planned.values() };
+      for (const set of baseSets(family, this.#options, pods)) builder.putSet(set);
+      this.#putChains(family, this.#inputOf(family, bound, node), builder);
     }
   }
 

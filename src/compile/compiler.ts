@@ -100,7 +100,8 @@ export class Compiler {
     for (const change of plan.ipSets) builder.changeSet(change);
     this.#policies.apply(plan, builder);
     this.#endpointStage.apply(this.#bound.endpoints, facts.conntrackLiberal, builder);
-    this.#base.apply(this.#bound.endpoints, this.#state.nodes.get(this.#options.nodeName), builder);
+    const node = this.#state.nodes.get(this.#options.nodeName);
+    this.#base.apply({ bound: this.#bound.endpoints, planned: this.#decider.plan.endpoints, node }, builder);
     const services = this.#services?.apply(seen);
     for (const change of services?.chains ?? []) builder.changeChain(change);
     this.#putHooks(builder);

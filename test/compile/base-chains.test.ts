@@ -309,6 +309,26 @@ test('every rule says in a sentence what it is for, and no name is too long', ()
   expect(chains.filter(({ name }) => name.length > 28)).toEqual([]);
 });
 
+describe.each(['open', 'closed'] as const)('an isolated pod whose interface is not known (podStart %s)', (podStart) => {
+  const pods: readonly NodePod[] = [{ pod: p }, { pod: q, binding: routed('vethq') }];
+  const toP = { destination: ip('10.9.0.10'), destinationPort: 80 };
+
+  test('nobody gets round its policies, neither in nor out; its node still speaks to it', () => {
+    const node = testNode(pods, [denyP], { podStart });
+    expect(node.receive({ source: ip('10.9.0.11'), inInterface: 'vethq', ...toP })).toBe('drop');
+    expect(node.receive({ source: ip('203.0.113.9'), inInterface: 'eth0', ...toP })).toBe('drop');
+    const out = { source: ip('10.9.0.10'), destination: ip('203.0.113.9'), inInterface: 'veth-new' };
+    expect(node.receive(out)).toBe('drop');
+    expect(node.send({ source: ip('192.0.2.1'), ...toP })).toBe('accept');
+  });
+
+  test('without policies only podStart counts', () => {
+    const node = testNode(pods, [], { podStart });
+    const verdict = podStart === 'open' ? 'accept' : 'drop';
+    expect(node.receive({ source: ip('10.9.0.11'), inInterface: 'vethq', ...toP })).toBe(verdict);
+  });
+});
+
 test('rules for everybody: an empty policy list leaves the node itself alone', () => {
   const node = testNode([], [policy('a/all', { ingress: [rule()] })]);
   expect(node.receive({ source: ip('203.0.113.9'), destination: ip('192.0.2.1'), inInterface: 'eth0' })).toBe('accept');

@@ -13,7 +13,7 @@ export function renderBaseChains(input: BaseInput): readonly TableChain[] {
   const from = fromDispatch(input);
   const to = toDispatch(input);
   const filter = [
-    forwardChainOf(input, [...from.entrance, ...to.entrance]),
+    forwardChainOf(input, from.entrance, to.entrance),
     ...inputChains(input, from.entrance),
     ...selfChains(input),
     ...from.chains,

@@ -1,22 +1,28 @@
 /** The sets of a family that do not come from policies. */
 import type { IpSet } from '../../dataplane/rule.ts';
 import type { IpFamily } from '../../lib/ip.ts';
+import type { WorkloadEndpoint } from '../../policy/plan.ts';
 import { addressOf, type BoundEndpoint } from '../bound-endpoint.ts';
 import type { CompileOptions } from '../options.ts';
 import { cutSet, policedSet, programmedSet } from './base-input.ts';
 
-export function baseSets(
-  family: IpFamily,
-  options: CompileOptions,
-  endpoints: Iterable<BoundEndpoint>,
-): readonly IpSet[] {
+export interface LocalPods {
+  /** Those whose way in and out is known. */
+  readonly bound: Iterable<BoundEndpoint>;
+  /** All of them: a pod that loses its interface for a moment is no less isolated. */
+  readonly planned: Iterable<WorkloadEndpoint>;
+}
+
+export function baseSets(family: IpFamily, options: CompileOptions, { bound, planned }: LocalPods): readonly IpSet[] {
   const programmed = new Set<string>();
-  const policed = new Set<string>();
-  for (const endpoint of endpoints) {
+  for (const endpoint of bound) {
     const address = addressOf(endpoint, family);
-    if (address === undefined || endpoint.bindings[family] === undefined) continue;
-    programmed.add(address);
-    if (endpoint.ingress.length + endpoint.egress.length > 0) policed.add(address);
+    if (address !== undefined && endpoint.bindings[family] !== undefined) programmed.add(address);
+  }
+  const policed = new Set<string>();
+  for (const endpoint of planned) {
+    const address = addressOf(endpoint, family);
+    if (address !== undefined && endpoint.ingress.length + endpoint.egress.length > 0) policed.add(address);
   }
   const base = { family, type: 'hash:ip' } as const;
   const sets: IpSet[] = [

@@ -21,17 +21,23 @@ import {
   to,
 } from '../../dataplane/rule-parts.ts';
 import { addressChains } from './address-tree.ts';
-import { type BaseInput, baseRule, cutSet, podRule, programmedSet, singleAddress } from './base-input.ts';
+import { type BaseInput, baseRule, cutSet, podRule, policedSet, programmedSet, singleAddress } from './base-input.ts';
 import { forwardChain, inputChain, selfChain, workloadToHostChain } from './chain-names.ts';
 import { isIcmpv6Type, neighbourTypes } from './neighbour-discovery.ts';
 
 /** Says "allow" by returning with the accept mark; the rule appended to FORWARD accepts, so foreign drops stay in force. */
-export function forwardChainOf(input: BaseInput, dispatch: readonly Rule[]): Chain {
+export function forwardChainOf(input: BaseInput, fromDispatch: readonly Rule[], toDispatch: readonly Rule[]): Chain {
   const rules = [
     ...openingRules(input),
     ...unknownPodRules(input, 'forward'),
     ...selfRules(),
-    ...dispatch,
+    ...fromDispatch,
+    baseRule(
+      "to an isolated pod the sender's verdict is not enough: only the chains of the pod itself accept, and the guard sees it",
+      [inSet(policedSet(input.family), 'destination')],
+      clearMark(acceptMark),
+    ),
+    ...toDispatch,
     baseRule(
       'only the verdict leaves this chain: the pass and scratch marks are ours alone',
       [],
