@@ -1,0 +1,110 @@
+/** The agent of one node of a lab, started and ended by the test itself. */
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
+import { spawnProcess } from '../../src/backends/exec.ts';
+import { askAgent } from '../../src/lab/ask-agent.ts';
+import { untilTrue } from './lab-fixture.ts';
+import { inside } from './raw-packets.ts';
+
+export interface AgentPlace {
+  readonly netns: string;
+  readonly node: string;
+  readonly manifests: string;
+  /** Of its own, for the socket and the log. */
+  readonly runDir: string;
+  readonly variant: 'nft' | 'legacy';
+}
+
+const startLine = '"agent started"';
+
+export class AgentProcess {
+  readonly #place: AgentPlace;
+  readonly #process: RunningProcess;
+  /** Lines of its predecessors in the same log. */
+  readonly #startsBefore: number;
+  #isEnded = false;
+
+  private constructor(place: AgentPlace, process: RunningProcess, startsBefore: number) {
+    this.#place = place;
+    this.#startsBefore = startsBefore;
+    this.#process = process;
+    void process.exited.then(() => {
+      this.#isEnded = true;
+    });
+  }
+
+  /** Started, and nothing more. */
+  static launch(place: AgentPlace): AgentProcess {
+    const file = join(place.runDir, 'agent.log');
+    const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    const log = { file };
+    const argv = ['ip', 'netns', 'exec', place.netns, ...programOf(place, 'agent'), ...flagsOf(place)] as const;
+    return new AgentProcess(place, spawnProcess(argv, { stdout: log, stderr: log }), before.split(startLine).length);
+  }
+
+  /** Started, ready, and with everything in the kernel. */
+  static async start(place: AgentPlace): Promise<AgentProcess> {
+    const agent = AgentProcess.launch(place);
+    await agent.untilSettled();
+    return agent;
+  }
+
+  /** With `policies` NetworkPolicy objects known, where that is given. */
+  async untilSettled(policies?: number): Promise<void> {
+    let last: unknown;
+    const isSettled = async (): Promise<boolean> => {
+      if (this.#isEnded) throw new Error(`the agent ended:\n${await this.log()}`);
+      const status = (await askAgent(this.#place.runDir))?.status;
+      last = status;
+      if (status === undefined || !status.ready || status.revision !== status.appliedRevision) return false;
+      return policies === undefined || status.objects['NetworkPolicy'] === policies;
+    };
+    await untilTrue('the agent has programmed everything', isSettled).catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${JSON.stringify(last)}\n`, { cause: error });
+    });
+  }
+
+  /** It has seen that the machine has what it needs; its first writes follow. */
+  async untilAboutToWrite(): Promise<void> {
+    await untilTrue('the agent starts', async () => (await this.log()).split(startLine).length > this.#startsBefore);
+  }
+
+  async end(signal: NodeJS.Signals): Promise<ProcessExit> {
+    this.#process.kill(signal);
+    return this.#process.exited;
+  }
+
+  /** Programs that write to the kernel, and how often each was run. */
+  async writes(): Promise<Readonly<Record<string, number>>> {
+    const metrics = await inside(this.#place.netns, ['curl', '-sS', 'http://127.0.0.1:9840/metrics']);
+    const counts = metrics.matchAll(/^sluice_restore_calls_total\{program="([^"]*)"\} (\d+)$/gm);
+    return Object.fromEntries([...counts].map(([, program = '', count]) => [program, Number(count)]));
+  }
+
+  async log(): Promise<string> {
+    return readFile(join(this.#place.runDir, 'agent.log'), 'utf8');
+  }
+}
+
+/** What `sluice cleanup --services` says. */
+export async function cleanNode(place: AgentPlace): Promise<string> {
+  return inside(place.netns, [...programOf(place, 'cleanup'), '--services', '--run-dir', place.runDir]);
+}
+
+function programOf({ netns }: AgentPlace, command: string): readonly [string, ...string[]] {
+  if (netns === '') throw new Error('never in the network of the machine itself');
+  return [process.execPath, join(import.meta.dirname, '..', '..', 'src', 'main.ts'), command];
+}
+
+function flagsOf({ node, manifests, runDir, variant }: AgentPlace): readonly string[] {
+  const flags: Readonly<Record<string, string>> = {
+    'node-name': node,
+    manifests,
+    'run-dir': runDir,
+    'iptables-backend': variant,
+    'cluster-cidrs': '10.88.0.0/16,fd00:10:88::/48',
+  };
+  return [...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]), '--service-proxy'];
+}
