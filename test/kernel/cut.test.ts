@@ -50,8 +50,7 @@ for (const { cni, iptables, ipFamilies } of choices) {
       await untilTrue('every connection speaks', () => talks.ids.every((id) => talks.of(id).times.length > 5));
     });
     afterAll(async () => {
-      await talks?.stop();
-      await lab?.down();
+      await tearDown(lab, talks);
     });
 
     test('what a change denies ends within a second; what stays allowed loses nothing and is not held up', async () => {
@@ -113,8 +112,7 @@ describeKernel('established: keep', () => {
     await untilTrue('every connection speaks', () => talks.ids.every((id) => talks.of(id).times.length > 5));
   });
   afterAll(async () => {
-    await talks?.stop();
-    await lab?.down();
+    await tearDown(lab, talks);
   });
 
   test('new connections are refused, open ones live on', async () => {
@@ -146,8 +144,7 @@ describeKernel('100,000 tracked connections', () => {
     expect(Number(await inNode(lab, 'node-a', ['conntrack', '-C']))).toBeGreaterThan(100_000);
   });
   afterAll(async () => {
-    await talks?.stop();
-    await lab?.down();
+    await tearDown(lab, talks);
   });
 
   test('those that a change denies are found and cut', async () => {
@@ -170,6 +167,15 @@ metadata: { name: ${name}, labels: { app: ${name} } }
 spec:
   nodeName: ${name === 'far' ? 'node-b' : 'node-a'}
   containers: [{ name: main, image: none, ports: [{ containerPort: 80 }] }]`;
+}
+
+/** The lab goes whatever became of the connections. */
+async function tearDown(lab: TestLab | undefined, talks: Talks | undefined): Promise<void> {
+  try {
+    await talks?.stop();
+  } finally {
+    await lab?.down();
+  }
 }
 
 /** Ids say who calls whom and how: `foe server ipv4 udp`. */
