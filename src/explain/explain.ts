@@ -1,4 +1,5 @@
 /** The answer to "can A talk to B, and why", as programs read it (interface.md, JSON). */
+import { describeObject } from '../cluster/objects.ts';
 import { shareToNumber } from '../dataplane/trace/share.ts';
 import type { TraceStep } from '../dataplane/trace/step.ts';
 import { stepHash } from '../dataplane/trace/step.ts';
@@ -7,6 +8,7 @@ import type { ClusterModel } from './cluster-model.ts';
 import type { Answer, How, InvestigatedBranch, Investigation } from './investigate.ts';
 import { investigate } from './investigate.ts';
 import { lastNode, outcomeText } from './outcome-text.ts';
+import type { Preface } from './preface.ts';
 import type { Question } from './question.ts';
 import { actionText, reasonText } from './step-text.ts';
 
@@ -48,11 +50,17 @@ export function explain(model: ClusterModel, question: Question): Explanation {
 
 export function explanationOf(model: ClusterModel, investigation: Investigation): Explanation {
   const { verdict, how, branches, impossible } = investigation;
+  const before = investigation.prefaces.map(prefaceStep);
   if (impossible !== undefined) {
-    const steps = [{ action: 'no packet', reason: impossible.reason }];
+    const steps = [...before, { action: 'no packet', reason: impossible.reason }];
     return { verdict, how: impossible.how, branches: [{ probability: 1, verdict, steps }] };
   }
-  return { verdict, how: how ?? null, branches: branches.map((branch) => explainedBranch(model, branch)) };
+  const explained = branches.map((branch) => explainedBranch(model, branch));
+  return {
+    verdict,
+    how: how ?? null,
+    branches: explained.map((one) => ({ ...one, steps: [...before, ...one.steps] })),
+  };
 }
 
 /** What one rule did. */
@@ -69,6 +77,12 @@ export function explainedStep(node: string, step: TraceStep): ExplainedStep {
     reason: reasonText(step),
     ...sourceOf(step.rule.origin),
   };
+}
+
+function prefaceStep({ action, reason, service }: Preface): ExplainedStep {
+  const { location } = service;
+  const place = location === undefined ? {} : { file: location.file, line: location.line };
+  return { action, reason, object: describeObject(service), ...place };
 }
 
 function explainedBranch(model: ClusterModel, branch: InvestigatedBranch): ExplainedBranch {

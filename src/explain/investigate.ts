@@ -5,6 +5,8 @@ import { type Share, shareOf } from '../dataplane/trace/share.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Connection, Journey } from './journey.ts';
 import { lastStep, travel } from './journey.ts';
+import type { Preface } from './preface.ts';
+import { prefacesOf } from './preface.ts';
 import type { Impossible, Question } from './question.ts';
 import { resolveQuestion } from './question.ts';
 
@@ -29,22 +31,26 @@ export interface Investigation {
   /** Empty where no packet can be sent: `impossible` says why. */
   readonly branches: readonly InvestigatedBranch[];
   readonly impossible?: Impossible;
+  /** What comes before the first rule. */
+  readonly prefaces: readonly Preface[];
 }
 
 /** Follows the first packet of the connection asked about, with every step kept. */
 export function investigate(model: ClusterModel, question: Question): Investigation {
   const resolved = resolveQuestion(model, question);
   if (resolved.kind === 'impossible') {
-    return { question, verdict: 'denied', how: resolved.how, branches: [], impossible: resolved };
+    const prefaces = prefacesOf(model, question);
+    return { question, verdict: 'denied', how: resolved.how, branches: [], impossible: resolved, prefaces };
   }
   const { connections } = resolved;
+  const prefaces = prefacesOf(model, question, connections[0]);
   const branches = everyBranch((choices) => {
     const connection = chooseOne(connections, (probability) => choices.take(shareOf(probability)));
     return { connection, journey: travel(model, connection, { choices, record: true }) };
   }).map((branch) => judge(model, branch));
   const denied = branches.find(({ verdict }) => verdict === 'denied');
-  if (denied?.how === undefined) return { question, verdict: 'allowed', branches };
-  return { question, verdict: 'denied', how: denied.how, branches };
+  if (denied?.how === undefined) return { question, verdict: 'allowed', branches, prefaces };
+  return { question, verdict: 'denied', how: denied.how, branches, prefaces };
 }
 
 /** A connection whose answers are all that is asked: no steps, for tables of many. */

@@ -1,5 +1,6 @@
 /** The first packet of a connection on its way through every node it meets; each node has a conntrack of its own. */
 import type { Pod, Protocol } from '../cluster/objects.ts';
+import { entryNodes } from '../cluster/service-names.ts';
 import type { Choices } from '../dataplane/trace/branches.ts';
 import type { Packet } from '../dataplane/trace/packet.ts';
 import { packetOf } from '../dataplane/trace/packet.ts';
@@ -94,7 +95,7 @@ function transportOf(protocol: Protocol): 'tcp' | 'udp' | 'sctp' {
   return ({ TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const)[protocol];
 }
 
-/** A client outside sends pods' and nodes' addresses to their node, and a Service's to the first. */
+/** A client outside sends pods' and nodes' addresses to their node, a Service's outer ones to the first that may get them; a ClusterIP means nothing there. */
 function entryNode(model: ClusterModel, address: IpAddress): string | undefined {
   const owner = model.ownerOf(address);
   switch (owner?.kind) {
@@ -103,7 +104,7 @@ function entryNode(model: ClusterModel, address: IpAddress): string | undefined 
     case 'node':
       return owner.name;
     case 'service':
-      return model.nodeNames[0];
+      return owner.service.clusterIps.includes(address) ? undefined : entryNodes(model.state, owner.service)[0];
     default:
       return undefined;
   }

@@ -1,5 +1,5 @@
 /** How a journey ended, in a sentence. */
-import type { Pod } from '../cluster/objects.ts';
+import type { Pod, Service } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
 import type { Packet } from '../dataplane/trace/packet.ts';
 import type { IpAddress } from '../lib/ip.ts';
@@ -7,7 +7,7 @@ import { joinHostPort } from '../lib/ip.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { InvestigatedBranch } from './investigate.ts';
-import type { Journey, Place } from './journey.ts';
+import type { Connection, Journey, Place } from './journey.ts';
 import { lastStep } from './journey.ts';
 import { hasEnded } from './names.ts';
 import { reasonText } from './step-text.ts';
@@ -23,7 +23,7 @@ export function outcomeText(model: ClusterModel, { journey, connection }: Invest
       return `${nobody}${outcome.how === 'drop' ? 'dropped' : 'rejected'} on node ${outcome.node}${step === undefined ? '' : `: ${reasonText(step)}`}`;
     }
     case 'lost':
-      return lostText(model, outcome.packet, connection.protocol);
+      return lostText(model, outcome.packet, connection);
     default:
       return unreachable(outcome);
   }
@@ -65,15 +65,29 @@ function deliveredText(to: Place, packet: Packet): string {
   }
 }
 
-function lostText(model: ClusterModel, packet: Packet, protocol: string): string {
+function lostText(model: ClusterModel, packet: Packet, connection: Connection): string {
   const { destination } = packet;
   const owner = model.ownerOf(destination);
   if (owner?.kind === 'service') {
-    const port = `${packet.destinationPort ?? ''}/${protocol}`;
+    if (connection.from.kind === 'outside' && owner.service.clusterIps.includes(destination)) {
+      return `${destination} is the ClusterIP of Service ${keyOf(owner.service)}: outside the cluster nobody has a route to it${outerText(owner.service)}`;
+    }
+    const port = `${packet.destinationPort ?? ''}/${connection.protocol}`;
     const known = owner.service.ports.map((served) => `${served.port}/${served.protocol}`).join(', ');
     return `Service ${keyOf(owner.service)} has no port ${port} at ${destination}: its ports are ${known === '' ? 'none' : known}`;
   }
   return nobodyText(model, packet);
+}
+
+/** What a client outside may ask for. */
+function outerText({ ports, externalIps, loadBalancerIngress }: Service): string {
+  const addresses = [...externalIps, ...loadBalancerIngress.map(({ ip }) => ip)];
+  const nodePorts = ports.filter(({ nodePort }) => nodePort !== 0).map(({ nodePort }) => `node/NAME:${nodePort}`);
+  const places = [
+    ...addresses.flatMap((address) => ports.map(({ port }) => joinHostPort(address, port))),
+    ...nodePorts,
+  ];
+  return places.length === 0 ? '' : `; ask for ${places.join(' or ')}`;
 }
 
 function nobodyText(model: ClusterModel, { destination }: Packet): string {

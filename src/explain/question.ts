@@ -1,5 +1,8 @@
 /** A question in people's words, made into connections between addresses. */
 import type { Pod, Service } from '../cluster/objects.ts';
+import { keyOf } from '../cluster/objects.ts';
+import type { DnsAnswer } from '../cluster/service-names.ts';
+import { dnsAnswer } from '../cluster/service-names.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
 import { familyOf } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
@@ -12,7 +15,7 @@ export interface Question {
   readonly to: Target;
 }
 
-/** `from` as in `parseParty`, `to` as in `parseTarget`. A Service begins no connection, and an ExternalName is only a name. */
+/** `from` as in `parseParty`, `to` as in `parseTarget`. A Service begins no connection. */
 export function parseQuestion(from: string, to: string, context: NameContext): Parsed<Question> {
   const client = parseParty(from, context);
   if (!client.ok) return client;
@@ -21,11 +24,6 @@ export function parseQuestion(from: string, to: string, context: NameContext): P
   }
   const target = parseTarget(to, context);
   if (!target.ok) return target;
-  const { party } = target.value;
-  if (party.kind === 'service' && party.service.type === 'ExternalName') {
-    const name = party.service.externalName ?? 'another name';
-    return { ok: false, message: `${nameOfParty(party)} only stands for ${name}: ask for an address` };
-  }
   return { ok: true, value: { from: client.value, to: target.value } };
 }
 
@@ -53,7 +51,8 @@ export function resolveQuestion(model: ClusterModel, { from, to }: Question): Re
     } else missing ??= origin;
   }
   if (connections.length === 0) return missing ?? impossible(`nothing is known of ${nameOfParty(to.party)}`);
-  return { kind: 'connections', connections: isHeadless(to.party) ? connections : connections.slice(0, 1) };
+  const isChoice = to.party.kind === 'service' && isHeadless(dnsAnswer(model.state, to.party.service));
+  return { kind: 'connections', connections: isChoice ? connections : connections.slice(0, 1) };
 }
 
 /** A pod's condition, where it keeps packets from it. */
@@ -93,22 +92,31 @@ function nodeAddresses(model: ClusterModel, name: string): readonly IpAddress[] 
   return known.length > 0 ? known : impossible(`no address of node ${name} is known`);
 }
 
+/** What a client sends to that asks for the Service by its name. */
 function serviceAddresses(model: ClusterModel, service: Service): readonly IpAddress[] | Impossible {
-  const name = `Service ${service.namespace}/${service.name}`;
-  if (!service.headless) {
-    return service.clusterIps.length > 0 ? service.clusterIps : impossible(`${name} has no ClusterIP yet`);
+  const name = `Service ${keyOf(service)}`;
+  const answer = dnsAnswer(model.state, service);
+  if (answer.addresses.length > 0) return answer.addresses;
+  if (answer.outsideName !== undefined) {
+    return impossible(
+      `only DNS knows the address behind ${answer.outsideName}: ask for an address in the place of ${name}`,
+    );
   }
-  const endpoints = [...model.state.endpointSlices.values()]
-    .filter((slice) => slice.namespace === service.namespace && slice.service === service.name)
-    .flatMap((slice) => slice.endpoints)
-    .filter((endpoint) => endpoint.ready || service.publishNotReadyAddresses)
-    .flatMap((endpoint) => endpoint.addresses);
-  if (endpoints.length > 0) return [...new Set(endpoints)];
-  return { kind: 'impossible', how: 'no-endpoint', reason: `${name} is headless and has no ready endpoint` };
+  if (isHeadless(answer)) {
+    const last = answer.services.at(-1) ?? service;
+    return {
+      kind: 'impossible',
+      how: 'no-endpoint',
+      reason: `Service ${keyOf(last)} is headless and has no ready endpoint`,
+    };
+  }
+  const isLoop = service.type === 'ExternalName' && answer.services.every(({ type }) => type === 'ExternalName');
+  return impossible(isLoop ? `${name} stands for a name that leads back to it` : `${name} has no ClusterIP yet`);
 }
 
-function isHeadless(party: Party): boolean {
-  return party.kind === 'service' && party.service.headless;
+/** The client takes one of its addresses. */
+function isHeadless({ services }: DnsAnswer): boolean {
+  return services.at(-1)?.headless === true;
 }
 
 function originOf(model: ClusterModel, party: Party, family: IpFamily): Origin | Impossible {

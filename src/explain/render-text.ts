@@ -28,9 +28,10 @@ export function renderExplanation(
   investigation: Investigation,
   { paint = plainPaint, verbose = false }: TextOptions = {},
 ): string {
-  const { branches, impossible, verdict } = investigation;
+  const { branches, impossible, verdict, prefaces } = investigation;
   const shown = branches.find((branch) => branch.verdict === verdict);
   const lines = [paint.strong(titleOf(model, investigation, shown)), ''];
+  if (prefaces.length > 0) lines.push(...prefaces.map(({ reason }) => reason), '');
   if (branches.length > 1) lines.push(...branchLines(model, investigation, paint), '');
   if (shown !== undefined) lines.push(...hopLines(shown, { paint, verbose }));
   lines.push(`${verdictText(investigation, paint)}: ${impossible?.reason ?? endText(model, shown)}`);

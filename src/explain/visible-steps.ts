@@ -16,6 +16,7 @@ export function isVisible(step: TraceStep): boolean {
       return action.value !== 0 && !isScratch(action.value);
     case 'jump':
     case 'goto':
+      if (action.chain === 'KUBE-NODEPORTS') return true;
       return step.table !== 'raw' && origin.object !== undefined && !isDecisionless(action.chain);
     default:
       return false;

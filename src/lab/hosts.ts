@@ -1,6 +1,6 @@
 /** /etc/hosts of a lab: what cluster DNS would answer. Pure. */
-import type { EndpointSlice, Service } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
+import { dnsAnswer } from '../cluster/service-names.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
 import { familyOf } from '../lib/ip.ts';
@@ -30,21 +30,8 @@ function serviceEntries(state: ClusterState, namespace: string | undefined): rea
     const base = [service.name, service.namespace];
     const full = [`${base.join('.')}.svc.cluster.local`, `${base.join('.')}.svc`, base.join('.')];
     const names = service.namespace === namespace ? [service.name, ...full] : full;
-    return serviceAddresses(state, service).map((address) => ({ address, names }));
+    return dnsAnswer(state, service).addresses.map((address) => ({ address, names }));
   });
-}
-
-function serviceAddresses(state: ClusterState, service: Service): readonly IpAddress[] {
-  if (!service.headless) return service.clusterIps;
-  const slices = sorted(state.endpointSlices).filter(
-    (slice) => slice.namespace === service.namespace && slice.service === service.name,
-  );
-  return [...new Set(slices.flatMap((slice) => readyAddresses(slice, service)))];
-}
-
-function readyAddresses(slice: EndpointSlice, service: Service): readonly IpAddress[] {
-  const endpoints = slice.endpoints.filter((endpoint) => endpoint.ready || service.publishNotReadyAddresses);
-  return endpoints.flatMap((endpoint) => endpoint.addresses);
 }
 
 function podEntries(state: ClusterState, namespace: string | undefined): readonly Entry[] {

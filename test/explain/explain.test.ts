@@ -234,6 +234,63 @@ test('a headless Service is its pods: each address with its share, the port as i
   ]);
 });
 
+test('a headless Service says what DNS answers, and that no port is translated', () => {
+  const peers = service('default/peers', '10.96.0.23', { clusterIps: [], headless: true });
+  const more = [
+    { ...peers, ports: peers.ports.map((port) => ({ ...port, targetPort: 8080 })) },
+    endpoints('default/peers', ['10.88.0.26'], 8080),
+  ];
+  const said =
+    'Service default/peers is headless: it has no rules, DNS answers 10.88.0.26, and the client takes one of them; ' +
+    'nothing translates port 80 to 8080, where the pods listen';
+  expect(text('frontend', 'svc/default/peers:80', more)).toContain(`\n${said}\n`);
+  const [first] = ask('frontend', 'svc/default/peers:80', more).explanation.branches[0]?.steps ?? [];
+  expect(first).toMatchObject({ action: 'DNS', object: 'Service default/peers', reason: said });
+});
+
+test('an ExternalName is followed within the cluster; beyond it only DNS knows', () => {
+  const alias = (name: string, externalName: string) =>
+    service(`default/${name}`, '10.96.0.23', { type: 'ExternalName', clusterIps: [], externalName });
+  const more = [
+    alias('database', 'peers.default.svc.cluster.local'),
+    service('default/peers', '10.96.0.24', { clusterIps: [], headless: true }),
+    endpoints('default/peers', ['10.88.0.27'], 80),
+    alias('bank', 'bank.example.com'),
+  ];
+  const inside = ask('frontend', 'svc/default/database:80', more).explanation;
+  expect(inside.verdict).toBe('allowed');
+  expect(inside.branches[0]?.steps.slice(0, 2).map(({ action, object }) => [action, object])).toEqual([
+    ['DNS', 'Service default/database'],
+    ['DNS', 'Service default/peers'],
+  ]);
+  const beyond = ask('frontend', 'svc/default/bank:80', more).explanation;
+  expect(beyond).toMatchObject({ verdict: 'denied', how: 'unknown-address' });
+  expect(beyond.branches[0]?.steps.map(({ reason }) => reason)).toEqual([
+    'Service default/bank is an ExternalName: it has no rules, DNS answers with the name bank.example.com',
+    'only DNS knows the address behind bank.example.com: ask for an address in the place of Service default/bank',
+  ]);
+});
+
+test('a ClusterIP means nothing outside; the answer names what does', () => {
+  const plain = service('default/web', '10.96.0.25');
+  const more = [
+    {
+      ...plain,
+      type: 'NodePort' as const,
+      externalIps: [ip('198.51.100.9')],
+      ports: plain.ports.map((port) => ({ ...port, nodePort: 30_080 })),
+    },
+    endpoints('default/web', ['10.88.0.27'], 80),
+  ];
+  const { explanation } = ask('outside', 'svc/default/web:80', more);
+  expect(explanation).toMatchObject({ verdict: 'denied', how: 'unknown-address' });
+  expect(explanation.branches[0]?.steps.at(-1)?.reason).toBe(
+    '10.96.0.25 is the ClusterIP of Service default/web: outside the cluster nobody has a route to it; ' +
+      'ask for 198.51.100.9:80 or node/NAME:30080',
+  );
+  expect(ask('outside', '198.51.100.9:80', more).explanation.verdict).toBe('allowed');
+});
+
 test('a pod reaches itself without a packet, and through a Service without a policy', () => {
   const own = explainOnly('db', 'db:80');
   expect(own.branches[0]?.steps).toEqual([

@@ -88,12 +88,9 @@ test.each([
   expect(message(parseTarget(text, demo))).toBe(expected);
 });
 
-test('a Service begins no connection, and an ExternalName is no address', () => {
+test('a Service begins no connection', () => {
   expect(message(parseQuestion('svc/db', 'db:80', demo))).toBe(
     'svc/demo/db cannot begin a connection: name one of its pods',
-  );
-  expect(message(parseQuestion('db', 'svc/alias:80', demo))).toBe(
-    'svc/demo/alias only stands for example.com: ask for an address',
   );
 });
 
