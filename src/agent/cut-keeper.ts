@@ -123,7 +123,8 @@ export class CutKeeper {
     const due = { ...this.#due };
     Object.assign(this.#due, { dump: false, sweep: false });
     try {
-      for (const family of ipFamilies) await this.#roundOf(family, due);
+      const results = await Promise.allSettled(ipFamilies.map((family) => this.#roundOf(family, due)));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
     } catch (error) {
       this.#due.dump ||= due.dump;
       this.#due.sweep ||= due.sweep;

@@ -1,6 +1,6 @@
 /** Open connections when policy changes, with real packets: what is denied ends within a second, whoever speaks next; what is allowed notices nothing. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../../src/backends/exec.ts';
@@ -59,10 +59,10 @@ for (const { cni, iptables, ipFamilies } of choices) {
       await pause(3000);
       const until = Date.now();
       for (const id of deniedIds(talks)) {
-        expect([id, talks.of(id).lastAfter(since, until)]).toEqual([id, expect.toSatisfy(isBelow(1000))]);
+        expect([id, talks.of(id).lastAfter(since, until)]).toEqual([id, expect.toSatisfy(isBelow(1000 * slowness()))]);
       }
       for (const id of allowedIds(talks)) {
-        expect([id, talks.of(id).longestPause(since)]).toEqual([id, expect.toSatisfy(isBelow(1000))]);
+        expect([id, talks.of(id).longestPause(since)]).toEqual([id, expect.toSatisfy(isBelow(1000 * slowness()))]);
         expect([id, talks.of(id).isComplete]).toEqual([id, true]);
       }
     });
@@ -85,7 +85,7 @@ for (const { cni, iptables, ipFamilies } of choices) {
       await restartAgents(lab, 'SIGKILL');
       await pause(500);
       expect(deniedIds(talks).filter((id) => talks.of(id).lastAfter(since, Date.now()) > 0)).toEqual([]);
-      expect(allowedIds(talks).filter((id) => talks.of(id).longestPause(since) > 1000)).toEqual([]);
+      expect(allowedIds(talks).filter((id) => talks.of(id).longestPause(since) > 1000 * slowness())).toEqual([]);
       expect((await cutMembers(lab, 'node-a')).toSorted()).toEqual(before.toSorted());
     });
 
@@ -122,7 +122,7 @@ describeKernel('established: keep', () => {
     await pause(1500);
     const toServer = { from: 'foe', to: 'server', port: 80, protocol: 'TCP' } as const;
     expect((await probe(lab.state, toServer)).verdict).toBe('denied');
-    expect(talks.ids.filter((id) => talks.of(id).longestPause(since) > 1000)).toEqual([]);
+    expect(talks.ids.filter((id) => talks.of(id).longestPause(since) > 1000 * slowness())).toEqual([]);
     const sets = await inNode(lab, 'node-a', ['ipset', 'list', '-name']);
     expect(sets).not.toContain('cut');
   });
@@ -153,8 +153,8 @@ describeKernel('100,000 tracked connections', () => {
     await pause(4000);
     const until = Date.now();
     const last = deniedIds(talks).map((id) => talks.of(id).lastAfter(since, until));
-    // The dump alone is half a second of work: about a second on a machine that has nothing else to do.
-    expect(Math.max(...last)).toBeLessThan(3000);
+    // The dump alone is half a second of work.
+    expect(Math.max(...last)).toBeLessThan(1500 * slowness());
     expect((await cutMembers(lab, 'node-a')).length).toBeGreaterThan(3000);
     for (const id of allowedIds(talks)) expect([id, talks.of(id).isComplete]).toEqual([id, true]);
   });
@@ -215,6 +215,11 @@ function deniedIds({ ids }: Talks): readonly string[] {
 function allowedIds(talks: Talks): readonly string[] {
   const denied = new Set(deniedIds(talks));
   return talks.ids.filter((id) => !denied.has(id));
+}
+
+/** How much longer things take than on a machine that has a processor for everybody. */
+function slowness(): number {
+  return Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 }
 
 function isBelow(limit: number): (value: number) => boolean {
