@@ -20,6 +20,7 @@ import { buildNetwork, linkEtc } from './network.ts';
 import type { LabOptions } from './options.ts';
 import { outsideNetworks } from './options.ts';
 import type { LabPlan } from './plan.ts';
+import { OuterRoutes } from './outer-routes.ts';
 import { outsideServer, planLab } from './plan.ts';
 import { LabPods } from './pods.ts';
 import type { LabState, ProcessIdentity, RunDirectory } from './run-directory.ts';
@@ -52,6 +53,7 @@ export class Lab {
   readonly #servers: PodServers;
   readonly #pods: LabPods;
   readonly #agents: Agents;
+  readonly #outerRoutes = new OuterRoutes();
   #plan: LabPlan | undefined;
   #diagnostics: readonly Diagnostic[] = [];
   #identity: ProcessIdentity | undefined;
@@ -120,6 +122,7 @@ export class Lab {
     await this.#record();
     onProgress({ step: 'nodes', done: 0, total: plan.nodes.size });
     await buildNetwork(plan);
+    await this.#outerRoutes.follow(this.#store, plan);
     await this.#etc.write(this.#store);
     const machines = [...plan.nodes.values(), plan.outside, plan.underlay];
     for (const { netns } of machines) await linkEtc(netns, this.#etc.directoryOf(undefined));
@@ -156,6 +159,7 @@ export class Lab {
       await this.#files.write(present.filter(({ kind }) => kind !== 'Pod'));
       for (const { kind, key, after } of changes) if (after === undefined) await this.#files.remove(kind, key);
       await this.#pods.follow(plan);
+      await this.#outerRoutes.follow(this.#store, plan);
       await this.#files.write(present.filter(({ kind }) => kind === 'Pod'));
       await this.#record();
       if (changes.length > 0) logger.info({ changes: changes.length }, 'manifests followed');
