@@ -65,7 +65,12 @@ export class ManifestFiles {
 
   /** Something was read, and of no file it is unknown what it should hold. */
   get isComplete(): boolean {
-    return this.#records.size > 0 && [...this.#records.values()].every(({ parsed }) => parsed.isYaml);
+    return this.#records.size > 0 && this.unreadable.length === 0;
+  }
+
+  /** Files that could never be read. */
+  get unreadable(): readonly string[] {
+    return [...this.#records].filter(([, { parsed }]) => !parsed.isYaml).map(([path]) => path);
   }
 
   /** Everything that was there is gone at once, and nothing came in its place: a mount that went, not a change. */

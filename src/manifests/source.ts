@@ -152,9 +152,9 @@ class Follower {
   }
 }
 
-function waitingFor({ root }: ManifestFiles): Diagnostic {
-  const reason = 'there is no manifest yet, or one that cannot be read, and what it protects is not known';
-  const message = `manifests ${root}: ${reason}; what an earlier agent wrote stays as it is until then`;
+function waitingFor({ root, unreadable }: ManifestFiles): Diagnostic {
+  const reason = unreadable.length === 0 ? 'there is no manifest' : `${unreadable.join(', ')} cannot be read`;
+  const message = `manifests ${root}: ${reason}, so what should be protected is not known; what an earlier agent wrote stays as it is until then`;
   return { severity: 'error', object: '', message };
 }
 
