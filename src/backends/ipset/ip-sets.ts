@@ -114,9 +114,13 @@ export class IpSets {
   }
 }
 
+/** A line is named, but the machine is at fault: another try may succeed. */
+const passing =
+  /Cannot allocate memory|Resource temporarily unavailable|Operation not permitted|Interrupted system call/;
+
 function refusalOf(error: CommandError, lines: readonly string[]): RefusedError | undefined {
   const line = errorLine(error);
-  if (line === undefined) return undefined;
+  if (line === undefined || passing.test(error.stderr)) return undefined;
   const [verb = '', set = '', member = ''] = (lines[line - 1] ?? '').split(' ');
   const message = error.stderr.trim().replace(/^ipset v[\d.]+: Error in line \d+: /, '');
   const isMember = verb === 'add' || verb === 'del';
