@@ -62,7 +62,7 @@ test('no answer in time: the process is gone before anybody may try again', asyn
   const fake = instead(['sed', '-un', '-e', '/COMMIT/q0', '-e', '/^#/p']);
   const silent = instead(['sed', '-un', '-e', '/COMMIT/,$d', '-e', '/^#/p']);
   for (const { converse: start, pids } of [fake, silent]) {
-    const session = new RestoreSession({ converse: start, argv, commitTimeoutMs: 200 });
+    const session = new RestoreSession({ converse: start, argv, timeoutMs: 200 });
     expect(await session.commit('*filter\nCOMMIT\n')).toBe(false);
     expect(() => process.kill(pids[0] ?? 0, 0)).toThrow('ESRCH');
   }

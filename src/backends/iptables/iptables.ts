@@ -9,6 +9,7 @@ import type { IpFamily } from '../../lib/ip.ts';
 import type { HookPlace } from '../backend.ts';
 import type { Argv, Converse, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
+import type { StandingProcess } from '../standing-program.ts';
 import { refusalOf } from './restore-error.ts';
 import { RestoreSession } from './restore-session.ts';
 import type { IptablesVariant } from './variant.ts';
@@ -22,7 +23,7 @@ export interface IptablesOptions {
   /** Absent: every transaction is a process of its own. The legacy variant gains nothing and has none. */
   readonly converse?: Converse;
   /** Told of a process that stays before each of its transactions. */
-  readonly onTransaction?: (process: { readonly pid: number; readonly program: string }) => void;
+  readonly onTransaction?: (process: StandingProcess) => void;
 }
 
 export class Iptables {
