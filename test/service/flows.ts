@@ -5,8 +5,7 @@ import { packetOf } from '../../src/dataplane/trace/packet.ts';
 import { type Host, NodeTracer } from '../../src/dataplane/trace/tracer.ts';
 import { joinHostPort } from '../../src/lib/ip.ts';
 import { type Bench, ip } from './fixtures.ts';
-
-export type Client = 'pod' | 'node' | 'outside';
+import type { Client } from './truth-table.ts';
 
 export interface Probe {
   readonly from: Client;

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import type { ServiceOptions } from '../../src/service/options.ts';
 import { Bench, cidr, endpoint, service, slice, tcp } from './fixtures.ts';
-import { type Client, type Probe, probe } from './flows.ts';
+import { type Probe, probe } from './flows.ts';
+import { type Client, type Configuration, expectedOf, type Frontend, rows } from './truth-table.ts';
 
 const here = '10.180.0.1:80';
 const there = '10.180.1.1:80';
@@ -15,16 +16,18 @@ const frontends = {
   loadBalancer: { to: '1.2.3.4', port: 80 },
   externalIp: { to: '5.6.7.8', port: 80 },
 } as const;
-type Frontend = keyof typeof frontends;
 
-const policies = ['Cluster', 'Local'] as const;
-const clients: readonly Client[] = ['pod', 'node', 'outside'];
-const configurations: Readonly<Record<string, Partial<ServiceOptions>>> = {
-  base: {},
-  'no detector': { detector: { kind: 'none' } },
-  masqueradeAll: { masqueradeAll: true },
-  'masqueradeAll, no detector': { masqueradeAll: true, detector: { kind: 'none' } },
+const configurations: Readonly<Record<string, Configuration & { readonly options: Partial<ServiceOptions> }>> = {
+  base: { hasDetector: true, masqueradeAll: false, options: {} },
+  'no detector': { hasDetector: false, masqueradeAll: false, options: { detector: { kind: 'none' } } },
+  masqueradeAll: { hasDetector: true, masqueradeAll: true, options: { masqueradeAll: true } },
+  'masqueradeAll, no detector': {
+    hasDetector: false,
+    masqueradeAll: true,
+    options: { masqueradeAll: true, detector: { kind: 'none' } },
+  },
 };
+const clients: readonly Client[] = ['pod', 'node', 'outside'];
 
 const full = {
   type: 'LoadBalancer',
@@ -33,38 +36,19 @@ const full = {
   ports: [{ nodePort: 30_080 }],
 } as const;
 
-/** The table as written in kube-proxy.md, and its changes by configuration. */
-function expectedOf(from: Client, frontend: Frontend, policy: 'Cluster' | 'Local', configuration: string) {
-  const hasDetector = !configuration.includes('no detector');
-  if (frontend === 'clusterIp') {
-    const masquerade = configuration.includes('masqueradeAll') || (hasDetector && from !== 'pod');
-    return { reaches: policy === 'Local' ? [here] : all, masquerade };
-  }
-  if (policy === 'Cluster') return { reaches: all, masquerade: true };
-  if (from === 'node') return { reaches: all, masquerade: true };
-  if (from === 'pod' && hasDetector) return { reaches: all, masquerade: false };
-  return { reaches: [here], masquerade: false };
-}
-
-const rows = Object.keys(configurations).flatMap((configuration) =>
-  clients.flatMap((from) =>
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keys of the object above
-    (Object.keys(frontends) as Frontend[]).flatMap((frontend) =>
-      policies.map((policy) => ({ configuration, from, frontend, policy })),
-    ),
-  ),
+const cases = Object.entries(configurations).flatMap(([name, configuration]) =>
+  rows.map((row) => ({ name, configuration, row, ...row })),
 );
 
-test.each(rows)(
-  '68: $configuration: $from -> $frontend, policy $policy',
-  ({ configuration, from, frontend, policy }) => {
-    const bench = new Bench(configurations[configuration]).set(
-      service('ns/web', { ...full, externalTrafficPolicy: policy, internalTrafficPolicy: policy }),
-      slice('ns/web', endpoints),
-    );
-    expect(probe(bench, { from, ...frontends[frontend] })).toEqual(expectedOf(from, frontend, policy, configuration));
-  },
-);
+test.each(cases)('68: $name: $from -> $frontend, policy $policy', ({ configuration, row, from, frontend, policy }) => {
+  const bench = new Bench(configuration.options).set(
+    service('ns/web', { ...full, externalTrafficPolicy: policy, internalTrafficPolicy: policy }),
+    slice('ns/web', endpoints),
+  );
+  const { reaches, masquerade } = expectedOf(row, configuration);
+  const answer = { reaches: reaches === 'all' ? all : [here], masquerade };
+  expect(probe(bench, { from, ...frontends[frontend] })).toEqual(answer);
+});
 
 test.each(['bridge', 'interfacePrefix', 'nodeCidr'] as const)('the detector %s tells pods from others', (kind) => {
   const detector = {
