@@ -17,7 +17,7 @@ export class KernelBackend implements Backend {
   constructor(options: IptablesOptions) {
     this.pieces = options.variant === 'nft' ? nftPieces : legacyPieces;
     this.#iptables = new Iptables(options);
-    this.#ipSets = new IpSets(options.run);
+    this.#ipSets = new IpSets(options);
   }
 
   async read({ tables, ipSets }: ReadScope): Promise<ObservedPart> {

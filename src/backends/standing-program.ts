@@ -19,13 +19,16 @@ export interface StandingProgramOptions {
   readonly timeoutMs?: number;
 }
 
-/** After a process that never answered. */
+/** After processes that never answered: what they are asked for is not to be had from this program. */
 const pauseMs = 60_000;
+/** Without an opening the first text may itself be at fault. */
+const muteLimit = 3;
 
 export class StandingProgram {
   readonly #options: StandingProgramOptions;
   #process: TalkingProcess | undefined;
   #notBefore = 0;
+  #muteProcesses = 0;
 
   constructor(options: StandingProgramOptions) {
     this.#options = options;
@@ -59,10 +62,11 @@ export class StandingProgram {
     return this.#process;
   }
 
-  /** One that has never answered will not do so the next time. */
   #discard(process: TalkingProcess | undefined): void {
     this.#process = undefined;
-    if (process?.hasAnswered !== true) this.#notBefore = performance.now() + pauseMs;
+    this.#muteProcesses = process?.hasAnswered === true ? 0 : this.#muteProcesses + 1;
+    const isHopeless = process === undefined || this.#options.opening !== undefined;
+    if (this.#muteProcesses >= (isHopeless ? 1 : muteLimit)) this.#notBefore = performance.now() + pauseMs;
   }
 }
 

@@ -3,8 +3,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Converse, Run } from '../../src/backends/exec.ts';
 import { converse } from '../../src/backends/exec.ts';
 import { KernelBackend } from '../../src/backends/kernel-backend.ts';
-import { chainName } from '../../src/dataplane/names.ts';
-import type { Chain, Rule } from '../../src/dataplane/rule.ts';
+import type { SetWrite } from '../../src/dataplane/kernel-write.ts';
+import type { IpSetName } from '../../src/dataplane/names.ts';
+import { chainName, setName } from '../../src/dataplane/names.ts';
+import type { Chain, IpSet, Rule } from '../../src/dataplane/rule.ts';
 import { createNetns, describeKernel, type Netns } from './netns.ts';
 
 const goesOn: Rule = { matches: [], action: { kind: 'return' }, comments: [], origin: {} };
@@ -17,25 +19,41 @@ function jumpTo(name: string): Rule {
   return { ...goesOn, action: { kind: 'jump', chain: chainName(name) } };
 }
 
-describeKernel('restore session', () => {
+const a = setName('a', 'ipv4');
+const b = setName('b', 'ipv6');
+const large = setName('large', 'ipv4');
+
+function setWrite(name: IpSetName, add: readonly string[], create = true): SetWrite {
+  const set: IpSet = {
+    name,
+    family: name.startsWith('cali4') ? 'ipv4' : 'ipv6',
+    type: 'hash:net',
+    members: new Set(add),
+    origin: {},
+  };
+  return { set, create, add, remove: [] };
+}
+
+describeKernel('standing programs', () => {
   let netns: Netns;
   let backend: KernelBackend;
   /** Programs that were run for a transaction of their own, and processes that stay. */
   let single: string[];
   let pids: number[];
+  let setPids: number[];
 
   beforeAll(async () => {
     netns = await createNetns('ses');
     const inside: Converse = (argv, onLine) => {
       const conversation = converse(['ip', 'netns', 'exec', netns.name, ...argv], onLine);
-      pids.push(conversation.pid);
+      (argv.includes('ipset') ? setPids : pids).push(conversation.pid);
       return conversation;
     };
     const counting: Run = (argv, options) => {
       if (options?.input !== undefined) single.push(argv[0]);
       return netns.run(argv, options);
     };
-    [single, pids] = [[], []];
+    [single, pids, setPids] = [[], [], []];
     backend = new KernelBackend({ run: counting, converse: inside, variant: 'nft', ownership: { services: false } });
   });
   afterAll(() => netns.destroy());
@@ -44,6 +62,8 @@ describeKernel('restore session', () => {
     backend.apply({ kind: 'write-chains', family: 'ipv4', table: 'filter', chains });
   const remove = (...names: readonly string[]) =>
     backend.apply({ kind: 'remove-chains', family: 'ipv4', table: 'filter', names });
+  const members = async (name: string): Promise<readonly string[]> =>
+    [...(await netns.exec(`ipset save ${name}`)).matchAll(/^add \S+ (\S+)/gm)].map(([, member = '']) => member).sort();
   const saved = async (): Promise<readonly string[]> =>
     (await netns.exec('iptables-nft-save -t filter'))
       .split('\n')
@@ -98,6 +118,42 @@ describeKernel('restore session', () => {
     await remove(...many.map(({ name }) => name), 'cali-a');
     expect(await saved()).toEqual([]);
     expect(pids).toHaveLength(2);
+  });
+
+  test('sets are created and changed by one process, whatever others do in between', async () => {
+    const change = (sets: readonly SetWrite[]) => backend.apply({ kind: 'write-sets', sets });
+    await change([setWrite(a, ['10.0.0.1']), setWrite(b, ['fd00::1', 'fd00::2'])]);
+    await change([{ ...setWrite(a, ['10.0.0.2'], false), remove: ['10.0.0.1', '10.0.0.9'] }]);
+    expect(await members(a)).toEqual(['10.0.0.2']);
+    expect(await members(b)).toEqual(['fd00::1', 'fd00::2']);
+    await netns.exec(`ipset flush ${a}`);
+    await change([setWrite(a, ['10.0.0.3'], false)]);
+    expect(await members(a)).toEqual(['10.0.0.3']);
+    expect(setPids).toHaveLength(1);
+  });
+
+  test('a large change of a set is there when it is told to be', async () => {
+    const many = Array.from({ length: 30_000 }, (_, index) => `10.1.${index >> 8}.${index & 255}`);
+    await backend.apply({ kind: 'write-sets', sets: [setWrite(large, many)] });
+    expect(await members(large)).toHaveLength(30_000);
+  });
+
+  test('a refused member is named, and the next change goes through', async () => {
+    single = [];
+    const change = (set: SetWrite) => backend.apply({ kind: 'write-sets', sets: [set] });
+    await expect(change(setWrite(a, ['10.0.0.4', 'fd00::1'], false))).rejects.toMatchObject({
+      culprit: a,
+      member: 'fd00::1',
+    });
+    await netns.exec(`ipset destroy ${large}`);
+    await expect(change(setWrite(large, ['10.0.0.4'], false))).rejects.toMatchObject({
+      culprit: large,
+      member: undefined,
+    });
+    expect(single).toEqual(['ipset', 'ipset']);
+    await change(setWrite(a, ['10.0.0.5'], false));
+    expect(single).toHaveLength(2);
+    expect(await members(a)).toContain('10.0.0.5');
   });
 
   test('a killed process leaves nothing half done and is replaced', async () => {

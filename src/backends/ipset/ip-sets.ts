@@ -1,5 +1,5 @@
 /** ipset: reads our sets alone, changes them by `ipset restore`, which is not atomic, so every change may be given again. */
-import type { KernelWrite } from '../../dataplane/kernel-write.ts';
+import type { KernelWrite, SetWrite } from '../../dataplane/kernel-write.ts';
 import { temporarySetName } from '../../dataplane/names.ts';
 import type { ObservedSet } from '../../dataplane/observed.ts';
 import { parseIpSetCounts, parseIpSetSave } from '../../dataplane/observed.ts';
@@ -9,16 +9,32 @@ import type { IpSet } from '../../dataplane/rule.ts';
 import { unreachable } from '../../lib/unreachable.ts';
 import type { ApplyResult } from '../backend.ts';
 import { RefusedError } from '../backend.ts';
-import type { Run } from '../exec.ts';
+import type { Argv, Converse, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
+import type { StandingProcess } from '../standing-program.ts';
+import { StandingProgram } from '../standing-program.ts';
+
+const restore: Argv = ['ipset', '-exist', 'restore'];
 
 export type SetsWrite = Extract<KernelWrite, { kind: 'write-sets' | 'resize-set' | 'destroy-sets' }>;
 
+export interface IpSetsOptions {
+  readonly run: Run;
+  /** Absent: every change is a process of its own. */
+  readonly converse?: Converse;
+  /** Told of a process that stays before each of its changes. */
+  readonly onTransaction?: (process: StandingProcess) => void;
+}
+
 export class IpSets {
   readonly #run: Run;
+  readonly #standing: StandingProgram | undefined;
 
-  constructor(run: Run) {
+  constructor({ run, converse, onTransaction }: IpSetsOptions) {
     this.#run = run;
+    if (converse === undefined) return;
+    const told = onTransaction === undefined ? {} : { onTransaction };
+    this.#standing = new StandingProgram({ converse, argv: restore, ...told });
   }
 
   /** Never lists everything: a foreign set that this ipset does not know would break the whole answer. */
@@ -41,7 +57,7 @@ export class IpSets {
   async apply(write: SetsWrite): Promise<ApplyResult> {
     switch (write.kind) {
       case 'write-sets':
-        await this.#restore(write.sets.flatMap(ipSetLines));
+        if (!(await this.#changeByStanding(write.sets))) await this.#restore(write.sets.flatMap(ipSetLines));
         return { kept: [] };
       case 'resize-set':
         await this.#resize(write.set);
@@ -51,6 +67,14 @@ export class IpSets {
       default:
         return unreachable(write);
     }
+  }
+
+  /** False: it may have done a part, which may be done again. The name of a set that is there after it all is the answer. */
+  async #changeByStanding(sets: readonly SetWrite[]): Promise<boolean> {
+    const last = sets.at(-1)?.set.name;
+    if (this.#standing === undefined || last === undefined) return false;
+    const lines = [...sets.flatMap(ipSetLines), `list -name ${last}`];
+    return this.#standing.send(`${lines.join('\n')}\n`, last);
   }
 
   /** One process for all of them; one each where a set vanished meanwhile, or where restore does not take `save`. */
@@ -96,7 +120,7 @@ export class IpSets {
   /** Index of the line that failed. */
   async #firstFailure(lines: readonly string[]): Promise<number | undefined> {
     try {
-      await this.#run(['ipset', '-exist', 'restore'], { input: `${lines.join('\n')}\n` });
+      await this.#run(restore, { input: `${lines.join('\n')}\n` });
       return undefined;
     } catch (error) {
       const line = error instanceof CommandError ? errorLine(error) : undefined;
@@ -107,7 +131,7 @@ export class IpSets {
 
   async #restore(lines: readonly string[]): Promise<void> {
     try {
-      await this.#run(['ipset', '-exist', 'restore'], { input: `${lines.join('\n')}\n` });
+      await this.#run(restore, { input: `${lines.join('\n')}\n` });
     } catch (error) {
       throw error instanceof CommandError ? (refusalOf(error, lines) ?? error) : error;
     }
