@@ -6,7 +6,7 @@ import { ruleHashes } from './hash.ts';
 import { diffHooks } from './hook-diff.ts';
 import type { HookWrite, SetWrite } from './kernel-write.ts';
 import { normaliseKubeRule } from './kube-rule-text.ts';
-import type { ObservedChain, ObservedDataplane, ObservedSet } from './observed.ts';
+import type { ObservedChain, ObservedDataplane, ObservedSet, ObservedTable } from './observed.ts';
 import { isSharedChain } from './ownership.ts';
 import { renderChain } from './render.ts';
 import { kernelMembers } from './restore-input.ts';
@@ -34,6 +34,8 @@ export interface TableDiff {
   readonly write: readonly Chain[];
   readonly remove: readonly string[];
   readonly hooks: readonly HookWrite[];
+  /** Chains of policies or pods that are in force already change or go. */
+  readonly changesPolicies: boolean;
 }
 
 export interface KernelDiff {
@@ -51,13 +53,10 @@ export function diffDataplane(desired: Dataplane, observed: ObservedDataplane): 
     tables: tables.map(({ family, table }) => {
       const { chains, hooks } = desired.tables[family];
       const found = observed.tables[family][table];
-      return {
-        family,
-        table,
-        write: [...chains[table].values()].filter((chain) => !isInKernel(chain, found.chains.get(chain.name))),
-        remove: [...found.chains.keys()].filter((name) => !hasName(chains[table], name) && !isSharedChain(name)),
-        hooks: diffHooks(tableHooks(hooks, table), found.hooks),
-      };
+      const write = [...chains[table].values()].filter((chain) => !isInKernel(chain, found.chains.get(chain.name)));
+      const remove = [...found.chains.keys()].filter((name) => !hasName(chains[table], name) && !isSharedChain(name));
+      const changesPolicies = isPolicyChanged(write, remove, found);
+      return { family, table, write, remove, hooks: diffHooks(tableHooks(hooks, table), found.hooks), changesPolicies };
     }),
   };
 }
@@ -74,16 +73,19 @@ export function diffDelta(delta: DataplaneDelta, observed: ObservedDataplane): K
     for (const table of tableNames) {
       const found = observed.tables[family][table];
       const chains = delta.chains.filter((change) => change.family === family && change.table === table);
+      const write = chains.flatMap(({ name, chain }) =>
+        chain === undefined || isInKernel(chain, found.chains.get(name)) ? [] : [chain],
+      );
+      const remove = chains.flatMap(({ name, chain }) =>
+        chain === undefined && found.chains.has(name) && !isSharedChain(name) ? [name] : [],
+      );
       tables.push({
         family,
         table,
-        write: chains.flatMap(({ name, chain }) =>
-          chain === undefined || isInKernel(chain, found.chains.get(name)) ? [] : [chain],
-        ),
-        remove: chains.flatMap(({ name, chain }) =>
-          chain === undefined && found.chains.has(name) && !isSharedChain(name) ? [name] : [],
-        ),
+        write,
+        remove,
         hooks: hooks === undefined ? [] : diffHooks(tableHooks(hooks, table), found.hooks),
+        changesPolicies: isPolicyChanged(write, remove, found),
       });
     }
   }
@@ -94,6 +96,11 @@ export function diffDelta(delta: DataplaneDelta, observed: ObservedDataplane): K
 export function sizeOfDiff({ sets, tables }: KernelDiff): number {
   const ofSets = sets.write.length + sets.resize.length + sets.retype.length + sets.destroy.length;
   return tables.reduce((sum, { write, remove, hooks }) => sum + write.length + remove.length + hooks.length, ofSets);
+}
+
+function isPolicyChanged(write: readonly Chain[], remove: readonly string[], { chains }: ObservedTable): boolean {
+  const rewritten = write.map(({ name }): string => name).filter((name) => chains.has(name));
+  return [...rewritten, ...remove].some((name) => /^cali-(?:pi|po|tw|fw)-/.test(name));
 }
 
 function isInKernel(chain: Chain, found: ObservedChain | undefined): boolean {

@@ -53,6 +53,7 @@ export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = n
           const deletes = rules.filter(({ target }) => !isSharedChain(target)).map(({ text }) => text);
           return deletes.length === 0 ? [] : [{ chain, deletes, inserts: [], appends: [] }];
         }),
+        changesPolicies: false,
       };
     }),
   );
@@ -63,30 +64,26 @@ export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = n
   ];
 }
 
-/** The steps of a diff that was worked out before. */
+/**
+ * The steps of a diff that was worked out before. A gate exists before the chains that refer to it, lets go of members first, and lets
+ * nobody in yet. So does a set that is there already where policies change: what is about to go must not let a new member through.
+ */
 export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane, limits: PieceLimits): readonly Step[] {
   const reopened = retypeReferrers(sets, dataplane);
+  const changesPolicies = tables.some((diff) => diff.changesPolicies);
+  const isLate = ({ set, create }: SetWrite): boolean => set.gate === true || (changesPolicies && !create);
   return [
     ...retypeSteps(sets, dataplane),
-    ...setSteps(sets.write.map(beforeChains)),
+    ...setSteps(sets.write.map((write) => (isLate(write) ? { ...write, add: [] } : write))),
     ...resizeSteps(sets, false),
     ...chainSteps(tables, reopened, limits),
-    ...setSteps(sets.write.map(afterChains)),
+    ...setSteps(sets.write.filter(isLate).map((write) => ({ ...write, create: false, remove: [] }))),
     ...resizeSteps(sets, true),
     ...hookSteps(tables, inwards, (hook) => !isRemoval(hook)),
     ...hookSteps(tables, outwards, isRemoval),
     ...removeChainSteps(tables, limits),
     ...destroySteps(sets.destroy),
   ];
-}
-
-/** A gate exists before the chains that refer to it, and lets go of members first; it lets nobody in yet. */
-function beforeChains(write: SetWrite): SetWrite {
-  return write.set.gate === true ? { ...write, add: [] } : write;
-}
-
-function afterChains(write: SetWrite): SetWrite {
-  return { ...write, create: false, remove: [], add: write.set.gate === true ? write.add : [] };
 }
 
 function setSteps(writes: readonly SetWrite[]): readonly Step[] {

@@ -77,10 +77,12 @@ test('a change writes what it changed, and reads nothing', async () => {
     },
     dataplaneOf({ sets: [grown, policed], chains: { filter: [forward, endpoint, drop], mangle: [guard] }, hooks }),
   );
-  expect(report).toMatchObject({ writes: 2, chainsWritten: 1, setsWritten: 1 });
+  expect(report).toMatchObject({ writes: 3, chainsWritten: 1, setsWritten: 2 });
+  // The old rules must not let the new member through.
   expect(kernel.calls.map(({ input }) => input)).toEqual([
-    'del cali40s:friends 10.1.0.0/16\nadd cali40s:friends 10.0.0.2\n',
+    'del cali40s:friends 10.1.0.0/16\n',
     expect.stringMatching(/^\*filter\n:cali-pi-a - -\n-A cali-pi-a .*RETURN\nCOMMIT\n$/),
+    'add cali40s:friends 10.0.0.2\n',
   ]);
 });
 
