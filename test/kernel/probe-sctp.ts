@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { run } from '../../src/backends/exec.ts';
 import type { ResolvedFlow } from './probe.ts';
-import type { ProbeResult } from './probe-worker.ts';
+import type { ProbeResult } from './probe-streams.ts';
 
 const table = 'inet sluice_probe';
 /** Long enough for packets and for a neighbour to be resolved; nothing sends an INIT again. */

@@ -1,7 +1,4 @@
-/** Sends real packets between the network namespaces of a lab and tells which arrived: many flows at once, one process for each source. */
-import { join } from 'node:path';
-import PQueue from 'p-queue';
-import { run } from '../../src/backends/exec.ts';
+/** Sends real packets between the network namespaces of a lab and tells which arrived: many flows at once. */
 import type { Protocol } from '../../src/cluster/objects.ts';
 import type { LabState } from '../../src/lab/run-directory.ts';
 import { namespaceOf } from '../../src/lab/exec.ts';
@@ -9,7 +6,8 @@ import { familyOf, parseIp } from '../../src/lib/ip.ts';
 import type { IpAddress, IpFamily } from '../../src/lib/ip.ts';
 import type { PodAnswer } from '../../src/lab/servers.ts';
 import { sendSctpInits } from './probe-sctp.ts';
-import type { ProbeRequest, ProbeResult } from './probe-worker.ts';
+import { askAll } from './probe-streams.ts';
+import type { ProbeRequest, ProbeResult } from './probe-streams.ts';
 
 export interface Flow {
   /** `NS/NAME`, `NAME`, `node/NAME` or `outside`. */
@@ -24,7 +22,7 @@ export interface Flow {
 
 export interface FlowResult {
   readonly verdict: 'allowed' | 'denied';
-  /** `answered`, `seen` (SCTP), `refused` (somebody said no), `timeout`, or an errno. */
+  /** `answered`, `seen` (SCTP), `refused` (somebody said no), `timeout`, `no-answer` or `closed` (after connecting), or an errno. */
   readonly detail: string;
   /** Who answered, and as whom it saw us. */
   readonly answer?: PodAnswer;
@@ -49,23 +47,13 @@ export async function probeAll(
   const requests = flows.map((flow, id) => requestOf(lab, flow, id));
   const streams = requests.filter(({ protocol }) => protocol !== 'SCTP');
   const inits = requests.filter(({ protocol }) => protocol === 'SCTP');
-  const queue = new PQueue({ concurrency: 12 });
-  const sources = Map.groupBy(streams, ({ netns }) => netns);
-  const answered = await queue.addAll(
-    [...sources].map(
-      ([netns, group]) =>
-        async () =>
-          runWorker(netns, group, timeoutMs),
-    ),
-  );
+  const answered = streams.length === 0 ? [] : await askAll(streams, timeoutMs);
   const seen = inits.length === 0 ? [] : await sendSctpInits(inits);
-  const byId = new Map([...answered.flat(), ...seen].map((result) => [result.id, result]));
+  const byId = new Map([...answered, ...seen].map((result) => [result.id, result]));
   return flows.map((_flow, id) => toFlowResult(byId.get(id)));
 }
 
 export interface ResolvedFlow extends ProbeRequest {
-  /** Of the sender. */
-  readonly netns: string;
   /** Where the address lives. Absent: nowhere in the lab, such as a Service's address. */
   readonly receiver?: string;
 }
@@ -101,20 +89,6 @@ function ownerOf(lab: LabState, address: string): string | undefined {
 
 function machinesOf(lab: LabState): readonly { readonly netns: string; readonly addresses: readonly IpAddress[] }[] {
   return [...lab.nodes, ...lab.pods, ...(lab.outside === undefined ? [] : [lab.outside])];
-}
-
-async function runWorker(
-  netns: string,
-  requests: readonly ProbeRequest[],
-  timeoutMs: number,
-): Promise<readonly ProbeResult[]> {
-  const worker = join(import.meta.dirname, 'probe-worker.ts');
-  const { stdout } = await run(['nsenter', `--net=/run/netns/${netns}`, process.execPath, worker, String(timeoutMs)], {
-    input: JSON.stringify(requests),
-    timeoutMs: timeoutMs + 60_000,
-  });
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by probe-worker.ts
-  return JSON.parse(stdout) as readonly ProbeResult[];
 }
 
 function toFlowResult(result: ProbeResult | undefined): FlowResult {

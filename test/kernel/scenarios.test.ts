@@ -19,6 +19,8 @@ const joined = joinScenarios();
 const choices = [
   { cni: 'ptp', iptables: 'nft', alsoRemoved: false },
   { cni: 'bridge', iptables: 'legacy', alsoRemoved: true },
+  { cni: 'ptp', iptables: 'legacy', alsoRemoved: false },
+  { cni: 'bridge', iptables: 'nft', alsoRemoved: false },
 ] as const;
 
 for (const { cni, iptables, alsoRemoved } of choices) {
@@ -51,6 +53,9 @@ for (const { cni, iptables, alsoRemoved } of choices) {
   });
 }
 
+/** All are asked at once, and the machine may be busy. */
+const patienceMs = 2500;
+
 /** What the evaluator and the tracer say of every flow in this very lab, and the packet to send. */
 async function preparedFlows(cni: 'ptp' | 'bridge'): Promise<readonly PreparedFlow[]> {
   const temporary = await mkdtemp(join(tmpdir(), 'sluice-scenarios-'));
@@ -73,6 +78,7 @@ async function tryFlows(
     const results = await probeAll(
       lab.state,
       sendable.flatMap(({ packet }) => packet ?? []),
+      patienceMs,
     );
     return new Map(sendable.map((flow, index) => [flow, results[index]]));
   };
