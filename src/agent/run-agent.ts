@@ -30,6 +30,7 @@ import { countingRun } from './counting-run.ts';
 import { KernelDriftWatch } from './drift-watch.ts';
 import { MachineError } from './failure.ts';
 import { isFreshNode } from './fresh-node.ts';
+import { FrontendMemory } from './frontend-memory.ts';
 import { shrinkHeapWhenCalm } from './heap.ts';
 import { MachineCheck } from './machine-check.ts';
 import { findKubeProxy, kubeProxyRefusal } from './other-proxy.ts';
@@ -132,9 +133,16 @@ function assemble(
 }
 
 function serviceKeeper({ ipFamilies: families, runDir }: Config, logger: Logger, metrics: Metrics): ServiceKeeper {
-  const memory = new SysctlMemory(runDir);
-  const conntrack = new Conntrack(run);
-  return new ServiceKeeper({ conntrack, families, ensureSysctls, memory, clock: systemClock, logger, metrics });
+  return new ServiceKeeper({
+    conntrack: new Conntrack(run),
+    families,
+    frontendMemory: new FrontendMemory(runDir),
+    ensureSysctls,
+    memory: new SysctlMemory(runDir),
+    clock: systemClock,
+    logger,
+    metrics,
+  });
 }
 
 /** The socket first: it is what a second agent on this node is refused by. */

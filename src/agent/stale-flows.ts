@@ -9,12 +9,14 @@ import type { UdpFrontends } from '../service/udp-flows.ts';
 import { isStaleFlow, mayLeaveFlows, udpFrontends, udpPortsOf } from '../service/udp-flows.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { FrontendMemory } from './frontend-memory.ts';
 import { isEnvironmentFailure } from './failure.ts';
 import { Reconciler } from './reconciler.ts';
 
 export interface StaleFlowsOptions {
   readonly conntrack: Pick<Conntrack, 'visitFlows' | 'delete'>;
   readonly families: readonly IpFamily[];
+  readonly frontendMemory: Pick<FrontendMemory, 'read' | 'remember'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -32,8 +34,11 @@ export class StaleFlows {
   readonly #ports = new Map<string, readonly PlannedPort[]>();
   /** Frontends that were in the kernel before, and were not looked at since. */
   #former = new Set<string>();
+  #isFirst = true;
   #node: NodePortOptions = { nodePortAddresses: [], localhostNodePorts: false, nodeAddresses: [] };
   #frontends: UdpFrontends | undefined;
+  /** As the memory has it; absent before it was read. */
+  #remembered: string | undefined;
   #signal = AbortSignal.abort();
 
   constructor(options: StaleFlowsOptions) {
@@ -55,6 +60,9 @@ export class StaleFlows {
   ): void {
     this.#node = node;
     this.#frontends = undefined;
+    // What an agent before this one served may be gone.
+    if (this.#isFirst) this.#rounds.markDirty();
+    this.#isFirst = false;
     for (const [key, planned] of services) {
       const before = this.#ports.get(key) ?? [];
       const after = udpPortsOf(planned);
@@ -75,6 +83,7 @@ export class StaleFlows {
   async #round(): Promise<void> {
     const { clock, families } = this.#options;
     const started = clock.now();
+    await this.#recall();
     const former = this.#former;
     this.#former = new Set();
     try {
@@ -83,8 +92,29 @@ export class StaleFlows {
       this.#former = new Set([...this.#former, ...former]);
       throw error;
     }
+    await this.#remember();
     const tookMs = clock.now() - started;
     await clock.sleep(Math.max(roundEveryMs - tookMs, tookMs), this.#signal);
+  }
+
+  async #recall(): Promise<void> {
+    if (this.#remembered !== undefined) return;
+    const frontends = await this.#options.frontendMemory.read();
+    this.#remembered = frontends.join();
+    for (const frontend of frontends) this.#former.add(frontend);
+  }
+
+  /** What is looked after now is what is to be looked at when it is gone. */
+  async #remember(): Promise<void> {
+    const frontends = [...this.#currentFrontends().keys()].sort();
+    if (frontends.join() === this.#remembered) return;
+    try {
+      await this.#options.frontendMemory.remember(frontends);
+      this.#remembered = frontends.join();
+    } catch (error) {
+      // A full disk is no reason to leave flows alone; the next round tries again.
+      this.#options.logger.warn({ part: 'services', err: error }, 'udp frontends were not remembered');
+    }
   }
 
   /** Each deletion walks the whole table, so flows of one frontend to one server go together. */

@@ -33,6 +33,7 @@ beforeEach(async () => {
     families: ['ipv4'],
     ensureSysctls: () => Promise.resolve({ changes: [], problems: [] }),
     memory: { remember: () => Promise.resolve() },
+    frontendMemory: { read: () => Promise.resolve([]), remember: () => Promise.resolve() },
     clock,
     logger,
     metrics: createMetrics(),

@@ -20,11 +20,29 @@ const ofPortmap = 'udp 198.51.100.7 192.168.0.2:9999 -> 10.0.0.1:5353';
 const one = endpoint('10.0.0.1', 'here');
 const two = endpoint('10.0.1.1');
 
+/** A run directory that outlives an agent. */
+class MadeMemory {
+  frontends: readonly string[] = [];
+  isFull = false;
+
+  async read(): Promise<readonly string[]> {
+    await Promise.resolve();
+    return this.frontends;
+  }
+
+  async remember(frontends: readonly string[]): Promise<void> {
+    await Promise.resolve();
+    if (this.isFull) throw new Error('ENOSPC: no space left on device');
+    this.frontends = frontends;
+  }
+}
+
 let clock: ManualClock;
 let conntrack: TrackedFlows;
 let flows: StaleFlows;
 let bench: Bench;
 let warnings: number;
+let memory: MadeMemory;
 let metrics: ReturnType<typeof createMetrics>;
 let abort: AbortController;
 let ended: Promise<void>;
@@ -36,7 +54,8 @@ beforeEach(async () => {
   warnings = 0;
   metrics = createMetrics();
   const logger = createLogger('warn', { write: () => void (warnings += 1) });
-  flows = new StaleFlows({ conntrack, families: ['ipv4', 'ipv6'], clock, logger, metrics });
+  memory = new MadeMemory();
+  flows = new StaleFlows({ conntrack, families: ['ipv4', 'ipv6'], frontendMemory: memory, clock, logger, metrics });
   abort = new AbortController();
   ended = flows.run(abort.signal);
   set(dns(), ends(one, two));
@@ -147,4 +166,31 @@ test('a dump that fails is done again, for what had changed before it too', asyn
   conntrack.isBroken = false;
   await pass(2000);
   expect(conntrack.texts).toEqual([]);
+});
+
+test('what went while no agent ran is found by the next one', async () => {
+  expect(memory.frontends).toEqual(['127.0.0.1:30053', '172.30.0.41:53', '192.168.0.2:30053']);
+  abort.abort();
+  await ended;
+  conntrack.add(toFirst, byNodePort, ofPortmap);
+  const next = new AbortController();
+  const logger = createLogger('warn', { write: () => undefined });
+  const parts = { conntrack, families: ['ipv4'] as const, frontendMemory: memory, clock, logger, metrics };
+  const second = new StaleFlows(parts);
+  const secondEnded = second.run(next.signal);
+  second.written([], options);
+  await pass(1000);
+  expect(conntrack.texts).toEqual([ofPortmap]);
+  expect(memory.frontends).toEqual([]);
+  next.abort();
+  await secondEnded;
+});
+
+test('where nothing can be remembered flows are ended all the same', async () => {
+  memory.isFull = true;
+  conntrack.add(byNodePort);
+  set(dns(30_054));
+  await pass(1000);
+  expect(conntrack.texts).toEqual([]);
+  expect(warnings).toBe(1);
 });
