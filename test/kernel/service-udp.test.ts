@@ -113,6 +113,14 @@ for (const iptables of ['nft', 'legacy'] as const) {
       await answersAre(undefined, [...all, 'new address', 'new nodePort']);
     });
 
+    test('a Service that is deleted while the agents are dead', async () => {
+      await lab.write('dns.yaml', dns('10.96.0.10', 30_530));
+      await answersAre('dns-a');
+      for (const { pid } of (await lab.readState()).processes) process.kill(pid, 'SIGKILL');
+      await lab.remove('dns.yaml');
+      await answersAre();
+    });
+
     test('109: flows of a Service that did not change were never touched', async () => {
       expect((await labObjects(lab.state)).services.has('default/calm')).toBe(true);
       for (const id of ['calm', 'calm nodePort']) {
