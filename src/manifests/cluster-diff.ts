@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ClusterObject } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
 import type { ClusterChange } from '../cluster/state.ts';
+import { identityOf } from './keys.ts';
 
 export class ClusterDiff {
   #known = new Map<string, ClusterObject>();
@@ -12,7 +13,7 @@ export class ClusterDiff {
     const changes: ClusterChange[] = [];
     const now = new Map<string, ClusterObject>();
     for (const object of objects) {
-      const identity = `${object.kind} ${keyOf(object)}`;
+      const identity = identityOf(object);
       const before = this.#known.get(identity);
       const isSame = before === object || (before !== undefined && isDeepStrictEqual(before, object));
       now.set(identity, isSame ? before : object);

@@ -7,6 +7,7 @@ import type { ClusterDefaults } from './defaults.ts';
 import { FamilyValues } from './family-values.ts';
 import type { FillReport } from './fill-report.ts';
 import { describePlaced } from './fill-report.ts';
+import { placeOf } from './keys.ts';
 import { MadeObjects, Memory } from './memory.ts';
 import type { ParsedDeployment, ParsedPod } from './parsed.ts';
 
@@ -27,13 +28,17 @@ export class PodFiller {
     this.#defaults = defaults;
   }
 
-  /** The stated pods and those of the Deployments, sorted; a stated pod wins over a Deployment's of its name. */
+  /** The stated pods, which are sorted, and those of the Deployments, sorted too; a stated pod wins over a Deployment's of its name. */
   expand(
     stated: readonly ParsedPod[],
     deployments: readonly ParsedDeployment[],
     report: FillReport,
   ): readonly ParsedPod[] {
-    const pods = new Map(stated.map((pod) => [podKey(pod), pod]));
+    if (deployments.length === 0) {
+      this.#made.endRound();
+      return stated;
+    }
+    const pods = new Map(stated.map((pod) => [placeOf(pod), pod]));
     for (const deployment of deployments) {
       for (let index = 0; index < deployment.replicas; index += 1) {
         const name = `${deployment.name}-${index}`;
@@ -53,7 +58,7 @@ export class PodFiller {
       }
     }
     this.#made.endRound();
-    return [...pods.values()].toSorted((left, right) => (podKey(left) < podKey(right) ? -1 : 1));
+    return [...pods.values()].toSorted((left, right) => (placeOf(left) < placeOf(right) ? -1 : 1));
   }
 
   /** `nodes` are sorted and at least one. */
@@ -62,7 +67,7 @@ export class PodFiller {
     const placed = parsed.map((pod) => ({ pod, node: this.#nodeOf(pod, nodes, nodeByName) }));
     const addresses: Addresses = { taken: this.#takenAddresses(placed, report), full: new Set() };
     const pods = placed.map(({ pod, node }) => {
-      const key = podKey(pod);
+      const key = placeOf(pod);
       const ips = this.#ipsOf(pod, node, addresses, report);
       const nodeName = node?.name ?? pod.nodeName;
       const make = () => ({ ...pod, ips, ...(nodeName === undefined ? {} : { nodeName }) });
@@ -74,7 +79,7 @@ export class PodFiller {
 
   #nodeOf(pod: ParsedPod, nodes: readonly Node[], byName: ReadonlyMap<string, Node>): Node | undefined {
     if (pod.nodeName !== undefined) return byName.get(pod.nodeName);
-    const key = podKey(pod);
+    const key = placeOf(pod);
     const known = this.#nodeNames.recall(key);
     const node = (known === undefined ? undefined : byName.get(known)) ?? nodes[hashNumber(key) % nodes.length];
     if (node !== undefined) this.#nodeNames.keep(key, node.name);
@@ -97,7 +102,7 @@ export class PodFiller {
     const taken = new Set(placed.flatMap(({ pod }) => pod.ips.values));
     for (const { pod, node } of placed) {
       const isOnNode = (ip: IpAddress) => node?.podCidrs.some((cidr) => cidrContains(cidr, ip)) === true;
-      for (const ip of this.#ips.remember(podKey(pod), pod.ips, this.#familiesOf(pod), isOnNode)) {
+      for (const ip of this.#ips.remember(placeOf(pod), pod.ips, this.#familiesOf(pod), isOnNode)) {
         const other = owners.get(ip);
         if (other !== undefined)
           report.add('warning', other, `${ip} was given to ${describePlaced(pod)} before, which keeps it`);
@@ -111,7 +116,7 @@ export class PodFiller {
   #ipsOf(pod: ParsedPod, node: Node | undefined, addresses: Addresses, report: FillReport): readonly IpAddress[] {
     const isUnstated = !pod.ips.whole && pod.ips.values.length === 0;
     if (pod.hostNetwork && isUnstated && pod.phase !== 'Pending') return node?.addresses ?? [];
-    return this.#ips.fill(podKey(pod), pod.ips, this.#familiesOf(pod), (family) =>
+    return this.#ips.fill(placeOf(pod), pod.ips, this.#familiesOf(pod), (family) =>
       this.#giveIp(pod, node, { ...addresses, family }, report),
     );
   }
@@ -130,7 +135,7 @@ export class PodFiller {
     const { family, taken, full } = wanted;
     const cidr = node?.podCidrs.find((one) => one.family === family);
     if (cidr === undefined) return undefined;
-    const ip = full.has(cidr) ? undefined : firstFree(podKey(pod), hostsOf(cidr), (one) => taken.has(one));
+    const ip = full.has(cidr) ? undefined : firstFree(placeOf(pod), hostsOf(cidr), (one) => taken.has(one));
     if (ip !== undefined) taken.add(ip);
     if (ip !== undefined) return ip;
     full.add(cidr);
@@ -153,10 +158,6 @@ function podOf(deployment: ParsedDeployment, name: string): ParsedPod {
     deployment: deployment.name,
     ...(location === undefined ? {} : { location }),
   };
-}
-
-function podKey(pod: ParsedPod): string {
-  return `${pod.namespace}/${pod.name}`;
 }
 
 function isFinished(pod: ParsedPod): boolean {

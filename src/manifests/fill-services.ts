@@ -7,6 +7,7 @@ import type { ClusterDefaults } from './defaults.ts';
 import { FamilyValues } from './family-values.ts';
 import type { FillReport } from './fill-report.ts';
 import { describePlaced } from './fill-report.ts';
+import { placeOf } from './keys.ts';
 import { MadeObjects, Memory } from './memory.ts';
 import type { ParsedService } from './parsed.ts';
 
@@ -35,12 +36,12 @@ export class ServiceFiller {
     const takenPorts = this.#takenPorts(parsed);
     const filled = parsed.map((service) => {
       const families = this.#familiesOf(service, report);
-      const clusterIps = this.#clusterIps.fill(serviceKey(service), service.clusterIps, families, (family) =>
+      const clusterIps = this.#clusterIps.fill(placeOf(service), service.clusterIps, families, (family) =>
         this.#giveClusterIp(service, family, takenIps, report),
       );
       const numbers = portOwners(service).map((owner) => this.#portOf(service, owner, takenPorts, report));
       const make = () => filledService(service, clusterIps, numbers);
-      return { service: this.#services.of(serviceKey(service), [service, ...clusterIps, ...numbers], make), families };
+      return { service: this.#services.of(placeOf(service), [service, ...clusterIps, ...numbers], make), families };
     });
     for (const memory of [this.#clusterIps, this.#nodePorts, this.#services]) memory.endRound();
     return filled;
@@ -73,7 +74,7 @@ export class ServiceFiller {
     const taken = new Set(owners.keys());
     for (const service of parsed) {
       const families = this.#familiesOf(service);
-      for (const ip of this.#clusterIps.remember(serviceKey(service), service.clusterIps, families)) taken.add(ip);
+      for (const ip of this.#clusterIps.remember(placeOf(service), service.clusterIps, families)) taken.add(ip);
     }
     return taken;
   }
@@ -85,7 +86,7 @@ export class ServiceFiller {
     report: FillReport,
   ): IpAddress | undefined {
     const range = this.#defaults.serviceCidr[family];
-    const ip = firstFree(serviceKey(service), hostsOf(range), (one) => taken.has(one));
+    const ip = firstFree(placeOf(service), hostsOf(range), (one) => taken.has(one));
     if (ip === undefined) report.exhausted(service, 'ClusterIP', formatCidr(range));
     else taken.add(ip);
     return ip;
@@ -123,7 +124,7 @@ interface PortOwner {
 
 function portOwners(service: ParsedService): readonly PortOwner[] {
   const { type, allocateNodePorts, externalTrafficPolicy, ports, healthCheckNodePort } = service;
-  const key = serviceKey(service);
+  const key = placeOf(service);
   const isWanted = type === 'NodePort' || (type === 'LoadBalancer' && allocateNodePorts);
   const owners = ports.map(({ name, port, protocol, nodePort }) => ({
     key: `${key} ${name} ${port}/${protocol}`,
@@ -138,8 +139,4 @@ function filledService(parsed: ParsedService, clusterIps: readonly IpAddress[], 
   const { ipFamilies: _families, ipFamilyPolicy: _policy, allocateNodePorts: _allocate, ...service } = parsed;
   const ports: readonly ServicePort[] = parsed.ports.map((port, index) => ({ ...port, nodePort: numbers[index] ?? 0 }));
   return { ...service, clusterIps, ports, healthCheckNodePort: numbers[parsed.ports.length] ?? 0 };
-}
-
-function serviceKey(service: ParsedService): string {
-  return `${service.namespace}/${service.name}`;
 }

@@ -20,11 +20,12 @@ export class SliceFiller {
   ): readonly EndpointSlice[] {
     const withSlices = new Set(stated.map((slice) => `${slice.namespace}/${slice.service}`));
     const takenNames = new Set(stated.map(keyOf));
-    const index = new PodsByLabel(cluster.pods);
+    let index: PodsByLabel | undefined;
     const zones = new Map(cluster.nodes.map((node) => [node.name, node.labels[zoneLabel]]));
     const made = services.flatMap(({ service, families }) => {
       const { selector } = service;
       if (selector === undefined || service.type === 'ExternalName' || withSlices.has(keyOf(service))) return [];
+      index ??= new PodsByLabel(cluster.pods);
       const pods = index.select(service.namespace, selector).filter(hasEndpoint);
       const podZones = pods.map((pod) => zones.get(pod.nodeName ?? ''));
       const clashes = [...takenNames].filter((name) => name.startsWith(`${keyOf(service)}-`)).join();

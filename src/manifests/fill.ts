@@ -1,5 +1,5 @@
 /** What a cluster would fill in: what the files state wins, the rest is the first free value from a hash of the name, and stays. */
-import type { ClusterObject, EndpointSlice, Namespace, NetworkPolicy } from '../cluster/objects.ts';
+import type { ClusterObject, EndpointSlice, Namespace, NetworkPolicy, Node, Pod } from '../cluster/objects.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { ClusterDefaults } from './defaults.ts';
@@ -8,12 +8,18 @@ import { PodFiller } from './fill-pods.ts';
 import { FillReport } from './fill-report.ts';
 import { ServiceFiller } from './fill-services.ts';
 import { SliceFiller } from './fill-slices.ts';
-import { MadeObjects } from './memory.ts';
+import { placeOf } from './keys.ts';
+import { MadeObjects, RepeatedRound } from './memory.ts';
 import type { ParsedDeployment, ParsedNode, ParsedObject, ParsedPod, ParsedService } from './parsed.ts';
 import { namespaceLabels } from './read-node.ts';
 
 export interface FilledCluster {
   readonly objects: readonly ClusterObject[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+interface FilledPods {
+  readonly pods: readonly Pod[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -25,6 +31,7 @@ export class ClusterFiller {
   readonly #namespaces = new MadeObjects<Namespace>();
   readonly #nodes: NodeFiller;
   readonly #pods: PodFiller;
+  readonly #podRounds = new RepeatedRound<FilledPods>();
   readonly #services: ServiceFiller;
   readonly #slices = new SliceFiller();
 
@@ -41,7 +48,8 @@ export class ClusterFiller {
     const expanded = this.#pods.expand(stated.pods, stated.deployments, report);
     const named = new Set(expanded.flatMap((pod) => pod.nodeName ?? []));
     const nodes = this.#nodes.fill(stated.nodes, named, report);
-    const pods = this.#pods.fill(expanded, nodes, report);
+    const { pods, diagnostics } = this.#podRounds.of([expanded, nodes], () => this.#fillPods(expanded, nodes));
+    report.diagnostics.push(...diagnostics);
     const services = this.#services.fill(stated.services, report);
     const slices = this.#slices.fill(services, stated.slices, { pods, nodes });
     const namespaces = this.#allNamespaces(stated.namespaces, objects);
@@ -56,6 +64,12 @@ export class ClusterFiller {
       ],
       diagnostics: report.diagnostics,
     };
+  }
+
+  /** Most changes are of something else: then this costs a comparison. */
+  #fillPods(parsed: readonly ParsedPod[], nodes: readonly Node[]): FilledPods {
+    const report = new FillReport();
+    return { pods: this.#pods.fill(parsed, nodes, report), diagnostics: report.diagnostics };
   }
 
   /** A namespace that is only named exists. */
@@ -92,7 +106,7 @@ function sortByKind(objects: readonly ParsedObject[]): ObjectsByKind {
     slices: [],
     policies: [],
   };
-  const keyed = objects.map((object) => ({ object, key: sortKey(object) }));
+  const keyed = objects.map((object) => ({ object, key: placeOf(object) }));
   keyed.sort((left, right) => (left.key < right.key ? -1 : 1));
   for (const { object } of keyed) addTo(result, object);
   return result;
@@ -124,8 +138,4 @@ function addTo(result: ObjectsByKind, object: ParsedObject): void {
     default:
       unreachable(object);
   }
-}
-
-function sortKey(object: ParsedObject): string {
-  return 'namespace' in object ? `${object.namespace}/${object.name}` : object.name;
 }

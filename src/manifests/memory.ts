@@ -27,18 +27,35 @@ export class Memory<T> {
   }
 }
 
+/** What the round before came to, where it began with the very same objects. */
+export class RepeatedRound<T> {
+  #parts: readonly (readonly unknown[])[] = [];
+  #result: T | undefined;
+
+  of(parts: readonly (readonly unknown[])[], make: () => T): T {
+    const isSame = parts.length === this.#parts.length && parts.every((part, at) => isSameList(part, this.#parts[at]));
+    if (isSame && this.#result !== undefined) return this.#result;
+    this.#parts = parts;
+    this.#result = make();
+    return this.#result;
+  }
+}
+
 /** Objects by key: the one of the round before is given again where it would be made from the very same parts. */
 export class MadeObjects<T> {
   readonly #memory = new Memory<{ readonly parts: readonly unknown[]; readonly object: T }>();
 
   of(key: string, parts: readonly unknown[], make: () => T): T {
     const known = this.#memory.recall(key);
-    const isSame =
-      known !== undefined && known.parts.length === parts.length && known.parts.every((part, at) => part === parts[at]);
+    const isSame = known !== undefined && isSameList(known.parts, parts);
     return this.#memory.keep(key, isSame ? known : { parts, object: make() }).object;
   }
 
   endRound(): void {
     this.#memory.endRound();
   }
+}
+
+function isSameList(left: readonly unknown[], right: readonly unknown[] | undefined): boolean {
+  return left.length === right?.length && left.every((part, at) => part === right[at]);
 }

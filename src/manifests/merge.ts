@@ -1,8 +1,8 @@
 /** The objects of all files together: of an object that stands twice, the first by path counts. */
 import type { Diagnostic } from '../lib/diagnostic.ts';
+import { identityOf } from './keys.ts';
 import type { ParsedFile } from './parse.ts';
 import type { ParsedObject } from './parsed.ts';
-import { identityOf } from './parsed.ts';
 
 export interface MergedFiles {
   readonly objects: readonly ParsedObject[];

@@ -64,8 +64,3 @@ export type ParsedObject =
   | ParsedService
   | EndpointSlice
   | NetworkPolicy;
-
-/** Identity of an object among all: kind and `namespace/name`. */
-export function identityOf(object: ParsedObject): string {
-  return 'namespace' in object ? `${object.kind} ${object.namespace}/${object.name}` : `${object.kind} ${object.name}`;
-}

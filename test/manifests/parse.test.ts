@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseManifest } from '../../src/manifests/parse.ts';
-import { identityOf } from '../../src/manifests/parsed.ts';
+import { identityOf } from '../../src/manifests/keys.ts';
 import { messages, parse, withoutLocation } from './read.ts';
 
 const pod = (name: string) => `apiVersion: v1\nkind: Pod\nmetadata:\n  name: ${name}\n`;
