@@ -7,10 +7,15 @@ export interface ClusterSize {
   readonly pods: number;
   readonly policies: number;
   readonly localPods: number;
+  /** Default: ten policies in each. */
+  readonly namespaces?: number;
 }
 
 export const benchNode = 'node-0';
 const appsPerNamespace = 10;
+const remoteNodes = 5000;
+/** The first app's port is the one after it. */
+export const firstPort = 8000;
 const podCidr = mustCidr('10.244.0.0/16');
 const firstRemote = ipToInteger(mustIp('11.0.0.0'));
 const firstLocal = ipToInteger(mustIp('10.244.0.10'));
@@ -34,11 +39,15 @@ export function localPod(index: number, namespaces: number, round = 0): Pod {
 /** A pod of another node; `round` moves it to another app. */
 export function remotePod(index: number, namespaces: number, round = 0): Pod {
   const ip = ipFromInteger(firstRemote + BigInt(index), 'ipv4');
-  return { ...podAt(index, namespaces, ip, round), name: `remote-${index}`, nodeName: `node-${1 + (index % 5000)}` };
+  return {
+    ...podAt(index, namespaces, ip, round),
+    name: `remote-${index}`,
+    nodeName: `node-${1 + (index % remoteNodes)}`,
+  };
 }
 
 export function namespaceCount(size: ClusterSize): number {
-  return Math.max(1, Math.ceil(size.policies / appsPerNamespace));
+  return size.namespaces ?? Math.max(1, Math.ceil(size.policies / appsPerNamespace));
 }
 
 function podAt(index: number, namespaces: number, ip: IpAddress, round: number): Pod {
@@ -60,7 +69,8 @@ function podAt(index: number, namespaces: number, ip: IpAddress, round: number):
   };
 }
 
-function policyAt(index: number, namespaces: number): NetworkPolicy {
+/** Lets app N+1 in on the first of five ports, app N+2 on the second, and so on; `round` moves the ports. */
+export function policyAt(index: number, namespaces: number, round = 0): NetworkPolicy {
   const app = Math.floor(index / namespaces) % appsPerNamespace;
   const peer = (path: string, name: string) => ({ kind: 'pods' as const, path, podSelector: selector({ app: name }) });
   return {
@@ -77,8 +87,8 @@ function policyAt(index: number, namespaces: number): NetworkPolicy {
         {
           kind: 'range',
           protocol: 'TCP',
-          first: 8000 + step,
-          last: 8000 + step,
+          first: firstPort + 10 * round + step,
+          last: firstPort + 10 * round + step,
           path: `spec.ingress[${rule}].ports[0]`,
         },
       ],

@@ -1,10 +1,15 @@
-/** `npm run bench -- policy [--pods N] [--policies N] [--local-pods N] [--json FILE]`: prints rows, and writes them where asked. */
+/**
+ * `npm run bench -- policy|update [--pods N] [--policies N] [--local-pods N] [--samples N] [--json FILE]`: prints rows, and writes
+ * them where asked. `update` needs root: it times a real agent in a network namespace.
+ */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { whyNoKernel } from './netns.ts';
 import { benchPolicy } from './policy.ts';
 import type { BenchRow } from './row.ts';
+import { benchUpdate } from './update.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -12,19 +17,23 @@ const { values, positionals } = parseArgs({
     pods: { type: 'string' },
     policies: { type: 'string' },
     'local-pods': { type: 'string', default: '200' },
+    samples: { type: 'string', default: '50' },
     json: { type: 'string' },
   },
 });
 
 exposeGarbageCollection();
-const rows = benchesNamed(positionals).flatMap((bench) => bench());
+const rows: BenchRow[] = [];
+for (const bench of benchesNamed(positionals)) rows.push(...(await bench()));
 for (const { name, unit, ours, peer, ratio } of rows) {
   console.log(`${name.padEnd(48)} ${String(ours).padStart(9)} ${unit}${peer === null ? '' : `  ${ratio}x of ${peer}`}`);
 }
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);
 
-function benchesNamed(names: readonly string[]): readonly (() => readonly BenchRow[])[] {
-  const known: Record<string, () => readonly BenchRow[]> = { policy: policyRows };
+type Bench = () => Promise<readonly BenchRow[]> | readonly BenchRow[];
+
+function benchesNamed(names: readonly string[]): readonly Bench[] {
+  const known: Record<string, Bench> = { policy: policyRows, update: updateRows };
   const chosen = names.length === 0 ? Object.keys(known) : names;
   return chosen.map((name) => {
     const bench = known[name];
@@ -32,6 +41,15 @@ function benchesNamed(names: readonly string[]): readonly (() => readonly BenchR
     console.error(`bench: no bench called ${name}, expected ${Object.keys(known).join(', ')}`);
     return process.exit(2);
   });
+}
+
+function updateRows(): Promise<readonly BenchRow[]> {
+  const why = whyNoKernel();
+  if (why !== undefined) {
+    console.error(`bench: update ${why}`);
+    process.exit(3);
+  }
+  return benchUpdate({ policies: Number(values.policies ?? 1000), samples: Number(values.samples) });
 }
 
 function policyRows(): readonly BenchRow[] {
