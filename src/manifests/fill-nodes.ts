@@ -18,6 +18,8 @@ export class NodeFiller {
   readonly #podCidrs = new FamilyValues<Cidr>((cidr) => cidr.family);
   readonly #bare = new MadeObjects<ParsedNode>();
   readonly #nodes = new MadeObjects<Node>();
+  /** Ranges in which nothing is free any more, in this round. */
+  readonly #full = new Set<Cidr>();
   /** Names that were made up; they stay, so that a pod that names a node does not move the others. */
   #generated: readonly string[] = [];
 
@@ -30,11 +32,13 @@ export class NodeFiller {
     const { ipFamilies } = this.#defaults;
     const parsed = this.#allNodes(stated, named);
     const addresses = new Set(parsed.flatMap((node) => node.addresses.values));
-    const podCidrs = parsed.flatMap((node) => node.podCidrs.values);
+    const podCidrs = new TakenCidrs();
+    for (const cidr of parsed.flatMap((node) => node.podCidrs.values)) podCidrs.add(cidr);
     for (const node of parsed) {
       for (const one of this.#addresses.remember(node.name, node.addresses, ipFamilies)) addresses.add(one);
-      podCidrs.push(...this.#podCidrs.remember(node.name, node.podCidrs, ipFamilies));
+      for (const one of this.#podCidrs.remember(node.name, node.podCidrs, ipFamilies)) podCidrs.add(one);
     }
+    this.#full.clear();
     const nodes = parsed.map((node) => {
       const itsAddresses = this.#addresses.fill(node.name, node.addresses, ipFamilies, (family) =>
         this.#giveAddress(node, family, addresses, report),
@@ -72,19 +76,47 @@ export class NodeFiller {
 
   #giveAddress(node: ParsedNode, family: IpFamily, taken: Set<IpAddress>, report: FillReport): IpAddress | undefined {
     const underlay = this.#defaults.underlay[family];
-    const address = firstFree(node.name, hostsOf(underlay), (one) => taken.has(one));
-    if (address === undefined) report.exhausted(node, 'node address', formatCidr(underlay));
-    else taken.add(address);
-    return address;
+    const give = () => firstFree(node.name, hostsOf(underlay), (one) => taken.has(one));
+    const address = this.#full.has(underlay) ? undefined : give();
+    if (address !== undefined) {
+      taken.add(address);
+      return address;
+    }
+    this.#full.add(underlay);
+    report.exhausted(node, 'node address', formatCidr(underlay));
+    return undefined;
   }
 
-  #givePodCidr(node: ParsedNode, family: IpFamily, taken: Cidr[], report: FillReport): Cidr | undefined {
+  #givePodCidr(node: ParsedNode, family: IpFamily, taken: TakenCidrs, report: FillReport): Cidr | undefined {
     const whole = this.#defaults.podCidr[family];
     const range = subnetsOf(whole, nodePrefixLength[family]);
-    const cidr = firstFree(node.name, range, (one) => taken.some((other) => overlaps(one, other)));
-    if (cidr === undefined) report.exhausted(node, 'pod CIDR', formatCidr(whole));
-    else taken.push(cidr);
-    return cidr;
+    const give = () => firstFree(node.name, range, (one) => taken.overlaps(one));
+    const cidr = this.#full.has(whole) ? undefined : give();
+    if (cidr !== undefined) {
+      taken.add(cidr);
+      return cidr;
+    }
+    this.#full.add(whole);
+    report.exhausted(node, 'pod CIDR', formatCidr(whole));
+    return undefined;
+  }
+}
+
+/** Nearly all of them are of one length: those either are the same or do not meet. */
+class TakenCidrs {
+  readonly #byLength = new Map<string, Map<string, Cidr>>();
+
+  add(cidr: Cidr): void {
+    const kind = `${cidr.family} ${cidr.prefixLength}`;
+    const known = this.#byLength.get(kind) ?? new Map<string, Cidr>();
+    this.#byLength.set(kind, known.set(cidr.address, cidr));
+  }
+
+  overlaps(cidr: Cidr): boolean {
+    const kind = `${cidr.family} ${cidr.prefixLength}`;
+    return [...this.#byLength].some(([other, cidrs]) =>
+      other === kind ? cidrs.has(cidr.address) : [...cidrs.values()].some((one) => overlap(one, cidr)),
+    );
   }
 }
 
@@ -93,6 +125,6 @@ function bareNode(name: string): ParsedNode {
   return { kind: 'Node', name, labels: {}, addresses: nothing, podCidrs: nothing };
 }
 
-function overlaps(left: Cidr, right: Cidr): boolean {
-  return cidrContains(left, right.address) || cidrContains(right, left.address);
+function overlap(left: Cidr, right: Cidr): boolean {
+  return left.family === right.family && (cidrContains(left, right.address) || cidrContains(right, left.address));
 }

@@ -286,3 +286,15 @@ test('a namespace that is only named exists, and the label of its name is always
   expect(objects.get('Namespace x')).toMatchObject({ labels: { 'kubernetes.io/metadata.name': 'x', a: 'b' } });
   expect(objects.has('Namespace default')).toBe(false);
 });
+
+test('far more nodes than the ranges have room for: each is told, and it takes no time', () => {
+  const nodes = Array.from({ length: 1000 }, (_, index) => node(`many-${index}`));
+  const started = performance.now();
+  const { objects, diagnostics } = new Rounds(dualStack).fill(nodes.join(''));
+  // The search through a full range, for each node anew, took minutes.
+  expect(performance.now() - started).toBeLessThan(10_000);
+  const filled = objects.filter((object) => object.kind === 'Node');
+  expect(filled.filter(({ addresses }) => addresses.some((address) => !address.includes(':')))).toHaveLength(253);
+  expect(filled.filter(({ podCidrs }) => podCidrs.some(({ family }) => family === 'ipv4'))).toHaveLength(256);
+  expect(diagnostics.filter(({ message }) => message.startsWith('no node address is left in'))).toHaveLength(747);
+});
