@@ -8,8 +8,6 @@ import { probeAll } from './probe.ts';
 
 /** On node-a, but for `far`. `server` takes `friend` alone, `jailed` and `selfish` nobody and nothing, `mute` sends nothing. */
 const pods = ['server', 'friend', 'mallory', 'open', 'jailed', 'mute', 'selfish', 'far'] as const;
-type TrapPod = (typeof pods)[number];
-
 const families: readonly IpFamily[] = ['ipv4', 'ipv6'];
 
 export const trapManifests = [
