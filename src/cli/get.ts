@@ -33,7 +33,7 @@ export function addGetCommand(program: Command, io: CommandIo): void {
     .argument('[name...]', 'names to show; none: all')
     .addOption(new Option('-n, --namespace <name>', 'namespace (default: "default")'))
     .option('-A, --all-namespaces', 'all namespaces')
-    .option('--node <name>', 'IP sets of this node alone')
+    .option('--node <name>', 'IP sets of this node alone; Services as this node serves them')
     .addOption(outputOption(['wide', 'yaml', 'json']));
   addClusterOptions(command)
     .addHelpText(
@@ -42,6 +42,7 @@ export function addGetCommand(program: Command, io: CommandIo): void {
         'sluice get networkpolicy -o yaml --manifests examples/seed',
         'sluice get wep -A -o wide',
         'sluice get ipset --node minikube --manifests examples/seed',
+        'sluice get service frontend -o yaml --node node2 --manifests examples/traffic-policy-local/manifests',
       ),
     )
     .action(async (kindText: string, names: readonly string[], options: GetOptions) => {
@@ -70,8 +71,10 @@ async function tableOf(kind: GetKind, cluster: LoadedCluster, options: GetOption
   switch (kind) {
     case 'networkpolicy':
       return networkPolicyTable(cluster.state);
-    case 'service':
-      return serviceTable(cluster.state);
+    case 'service': {
+      const { loadServicePlan } = await import('./get/load-service-plan.ts');
+      return serviceTable(cluster.state, await loadServicePlan(cluster, options.node));
+    }
     case 'diagnostic':
       return diagnosticTable(cluster.diagnostics);
     case 'workloadendpoint': {

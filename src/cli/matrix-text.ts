@@ -4,7 +4,7 @@ import { terminalPaint } from './paint.ts';
 
 export function matrixText(rows: readonly MatrixRow[], hasColour: boolean): string {
   const byPort = Map.groupBy(rows, ({ port, protocol }) => `${port}/${protocol}`);
-  if (byPort.size === 0) return 'no pods with ports; name one with --port\n';
+  if (byPort.size === 0) return 'nobody names a port; name one with --port\n';
   return [...byPort].map(([port, ofPort]) => portText(port, ofPort, hasColour)).join('\n');
 }
 

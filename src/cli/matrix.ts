@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { Pod } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { MatrixPort } from '../explain/matrix.ts';
+import type { Party } from '../explain/names.ts';
 import { addClusterOptions, loadCluster, reportDiagnostics } from './cluster.ts';
 import type { ClusterChoice } from './cluster.ts';
 import { examples } from './examples.ts';
@@ -27,12 +27,15 @@ export function addMatrixCommand(program: Command, io: CommandIo): void {
     .description('who can talk to whom')
     .option(
       '--port <port/protocol>',
-      'a port to ask for, such as 80 or 53/UDP; may be repeated (default: the ports that pods name)',
+      'a port to ask for, such as 80 or 53/UDP; may be repeated (default: the ports that the destinations name)',
       collectPort,
       [],
     )
-    .option('--from <name...>', 'pods or Deployments that begin connections')
-    .option('--to <name...>', 'pods or Deployments that are connected to')
+    .option('--from <name...>', 'pods or Deployments that begin connections (default: all pods), node/NAME, outside')
+    .option(
+      '--to <name...>',
+      'pods or Deployments that are connected to (default: all pods), svc/NAME, node/NAME, addresses',
+    )
     .option('-n, --namespace <name>', 'pods of this namespace alone')
     .addOption(outputOption(['yaml', 'json']));
   addClusterOptions(command)
@@ -41,14 +44,16 @@ export function addMatrixCommand(program: Command, io: CommandIo): void {
       examples(
         'sluice matrix --manifests examples/seed',
         'sluice matrix --port 80 --port 53/UDP --from frontend -o json',
+        'sluice matrix --from client outside --to svc/frontend node/node1 node/node2 --manifests examples/nodeport/manifests',
       ),
     )
     .action(async (options: MatrixCommandOptions) => {
       const cluster = await loadCluster(options, io);
       io.exitCode = reportDiagnostics(cluster.diagnostics, io);
       const [{ loadModel }, { matrix }] = await Promise.all([import('./model.ts'), import('../explain/matrix.ts')]);
-      const from = await podsNamed(options.from, cluster.state, options.namespace);
-      const to = await podsNamed(options.to, cluster.state, options.namespace);
+      const from = await partiesNamed(options.from, cluster.state, options.namespace);
+      refuseServices(from);
+      const to = await partiesNamed(options.to, cluster.state, options.namespace);
       const rows = matrix(await loadModel(cluster), {
         ...(options.port.length === 0 ? {} : { ports: options.port }),
         ...(from === undefined ? {} : { from }),
@@ -72,21 +77,28 @@ function collectPort(text: string, before: readonly MatrixPort[]): readonly Matr
   return [...before, { port, protocol: upper }];
 }
 
-/** Every pod of a Deployment, not its first alone: the matrix is of pods. */
-async function podsNamed(
+/** Every pod of a Deployment, not its first alone. */
+async function partiesNamed(
   names: readonly string[] | undefined,
   state: ClusterState,
   namespace = 'default',
-): Promise<readonly Pod[] | undefined> {
+): Promise<readonly Party[] | undefined> {
   if (names === undefined) return undefined;
   const { parseParty, podsOfDeployment } = await import('../explain/names.ts');
-  return names.flatMap((name) => {
+  return names.flatMap((name): readonly Party[] => {
     const party = parseParty(name, { state, namespace });
     if (!party.ok) throw new CliError(exitCodes.badInput, `matrix: ${party.message}`);
-    if (party.value.kind !== 'pod')
-      throw new CliError(exitCodes.badInput, `matrix: ${name} is not a pod or a Deployment`);
+    if (party.value.kind !== 'pod') return [party.value];
     const { pod } = party.value;
     const isItself = name === pod.name || name === `${pod.namespace}/${pod.name}`;
-    return isItself || pod.deployment === undefined ? [pod] : podsOfDeployment(state, pod.namespace, pod.deployment);
+    if (isItself || pod.deployment === undefined) return [party.value];
+    return podsOfDeployment(state, pod.namespace, pod.deployment).map((one) => ({ kind: 'pod', pod: one }));
   });
+}
+
+function refuseServices(parties: readonly Party[] | undefined): void {
+  const service = parties?.find((party) => party.kind === 'service');
+  if (service?.kind !== 'service') return;
+  const name = `svc/${service.service.namespace}/${service.service.name}`;
+  throw new CliError(exitCodes.badInput, `matrix: ${name} cannot begin a connection: name its pods`);
 }

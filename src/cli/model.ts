@@ -1,7 +1,9 @@
 /** The cluster as packets meet it, for explain, matrix and test. */
 import { loadConfig } from '../config/load.ts';
 import { compileOptions } from '../agent/compile-options.ts';
+import type { ClusterState } from '../cluster/state.ts';
 import type { CompileOptions } from '../compile/options.ts';
+import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { ClusterModel } from '../explain/cluster-model.ts';
 import type { ModelSource } from '../explain/compile-node.ts';
 import { modelOf } from '../explain/compile-node.ts';
@@ -14,13 +16,33 @@ export async function loadModel(cluster: LoadedCluster): Promise<ClusterModel> {
   return modelOf(await modelSource(cluster));
 }
 
-async function modelSource({ state, socket }: LoadedCluster): Promise<ModelSource> {
+/** By node: what each one's agent would be configured with, and knows of it. */
+export async function modelSource({ state, socket }: LoadedCluster): Promise<ModelSource> {
   const input = socket === undefined ? undefined : decodeCompilerInput(await askAgent(socket, '/api/compiler'));
   if (input !== undefined) {
     const { options, facts } = input;
-    const optionsOf = (nodeName: string): CompileOptions => ({ ...options, nodeName });
+    const optionsOf: ModelSource['optionsOf'] = (nodeName, own) => optionsElsewhere(options, state, nodeName, own);
     return { state, optionsOf, facts: new Map([[options.nodeName, facts]]) };
   }
   const config = loadConfig({ flags: { ipFamilies: 'ipv4,ipv6' }, environment: {} });
   return { state, optionsOf: (nodeName, facts) => compileOptions(config, nodeName, state, facts) };
+}
+
+/** Of one agent's settings those of another node's: what is the node's own is another's there. */
+export function optionsElsewhere(
+  options: CompileOptions,
+  state: ClusterState,
+  nodeName: string,
+  { nodeAddresses, conntrackLiberal }: NodeFacts,
+): CompileOptions {
+  const { services } = options;
+  if (nodeName === options.nodeName || services === undefined) return { ...options, nodeName };
+  const { detector } = services;
+  const cidrs = state.nodes.get(nodeName)?.podCidrs ?? [];
+  const own = { nodeName, nodeAddresses, conntrackLiberal };
+  return {
+    ...options,
+    nodeName,
+    services: { ...services, ...own, detector: detector.kind === 'nodeCidr' ? { ...detector, cidrs } : detector },
+  };
 }

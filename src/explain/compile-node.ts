@@ -5,6 +5,8 @@ import type { CompileOptions } from '../compile/options.ts';
 import { syntheticFacts } from '../compile/synthetic-facts.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { ServiceOptions } from '../service/options.ts';
+import type { ServicePlan } from '../service/plan.ts';
+import { ServiceStage } from '../service/stage.ts';
 import { ClusterModel, type CompiledNode } from './cluster-model.ts';
 
 export interface ModelSource {
@@ -28,6 +30,15 @@ export function modelOf({ state, optionsOf, facts }: ModelSource): ClusterModel 
     return { dataplane, policyPlan, facts: own };
   };
   return new ClusterModel({ state, compileNode });
+}
+
+/** What a node does with every Service. */
+export function servicePlanOf({ state, optionsOf, facts }: ModelSource, nodeName: string): ServicePlan {
+  const own = facts?.get(nodeName) ?? syntheticFacts(state, nodeName);
+  const options = optionsOf(nodeName, own);
+  const stage = new ServiceStage(state, options.services ?? likeKubeProxy(nodeName, own), options.ipFamilies);
+  stage.apply([]);
+  return stage.plan;
 }
 
 function likeKubeProxy(nodeName: string, facts: NodeFacts): ServiceOptions {

@@ -1,10 +1,11 @@
-/** Who can talk to whom: every ordered pair of pods that have an address, by the tracer. */
+/** Who can talk to whom, by the tracer: every ordered pair of pods that have an address, or of whoever is named. */
 import type { Pod, Protocol } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Answer } from './investigate.ts';
 import { isAllowed } from './investigate.ts';
-import { hasEnded } from './names.ts';
+import type { Party } from './names.ts';
+import { hasEnded, nameOfParty } from './names.ts';
 import { resolveQuestion } from './question.ts';
 
 export interface MatrixPort {
@@ -13,17 +14,17 @@ export interface MatrixPort {
 }
 
 export interface MatrixOptions {
-  /** Absent: every container port of the destination. */
+  /** Absent: every port that the destination names; of a node the nodePorts. */
   readonly ports?: readonly MatrixPort[];
-  /** Absent: all pods. */
-  readonly from?: readonly Pod[];
-  readonly to?: readonly Pod[];
+  /** Absent: all pods. A Service begins no connection. */
+  readonly from?: readonly (Pod | Party)[];
+  readonly to?: readonly (Pod | Party)[];
   /** Only pods of this namespace, on both sides. */
   readonly namespace?: string;
 }
 
 export interface MatrixRow {
-  /** `namespace/pod` */
+  /** `namespace/pod`, or as `nameOfParty` writes others. */
   readonly from: string;
   readonly to: string;
   readonly port: number;
@@ -31,26 +32,58 @@ export interface MatrixRow {
   readonly verdict: Answer;
 }
 
-/** Sorted by from, to, port, protocol; a pod's own way to itself included. */
+/** Sorted by from, to, port, protocol, those that are no pods last; a pod's own way to itself included. */
 export function matrix(model: ClusterModel, options: MatrixOptions = {}): readonly MatrixRow[] {
-  const senders = podsOf(model, options.from, options.namespace);
-  const receivers = podsOf(model, options.to, options.namespace).map((pod) => ({
-    pod,
-    ports: sortedPorts(options.ports ?? pod.ports),
+  const senders = partiesOf(model, options.from, options.namespace);
+  const receivers = partiesOf(model, options.to, options.namespace).map((party) => ({
+    party,
+    ports: sortedPorts(options.ports ?? portsOf(model, party)),
   }));
-  return senders.flatMap((from) => receivers.flatMap(({ pod, ports }) => rowsOf(model, from, pod, ports)));
+  return senders.flatMap((from) => receivers.flatMap(({ party, ports }) => rowsOf(model, from, party, ports)));
 }
 
-function rowsOf(model: ClusterModel, from: Pod, to: Pod, ports: readonly MatrixPort[]): readonly MatrixRow[] {
+function rowsOf(model: ClusterModel, from: Party, to: Party, ports: readonly MatrixPort[]): readonly MatrixRow[] {
   return ports.map(({ port, protocol }) => {
-    const question = {
-      from: { kind: 'pod', pod: from },
-      to: { party: { kind: 'pod', pod: to }, port, protocol },
-    } as const;
-    const resolved = resolveQuestion(model, question);
+    const resolved = resolveQuestion(model, { from, to: { party: to, port, protocol } });
     const allowed = resolved.kind === 'connections' && resolved.connections.every((one) => isAllowed(model, one));
-    return { from: keyOf(from), to: keyOf(to), port, protocol, verdict: allowed ? 'allowed' : 'denied' };
+    return { from: nameOfParty(from), to: nameOfParty(to), port, protocol, verdict: allowed ? 'allowed' : 'denied' };
   });
+}
+
+/** Where somebody answers, as far as objects tell. */
+function portsOf(model: ClusterModel, party: Party): readonly MatrixPort[] {
+  switch (party.kind) {
+    case 'pod':
+      return party.pod.ports;
+    case 'service':
+      return party.service.ports;
+    case 'node':
+      return nodePortsOf(model);
+    case 'address': {
+      const owner = model.ownerOf(party.address);
+      return owner === undefined ? [] : portsOf(model, owner);
+    }
+    default:
+      return [];
+  }
+}
+
+function nodePortsOf({ state }: ClusterModel): readonly MatrixPort[] {
+  const ports = [...state.services.values()].flatMap((service) => service.ports);
+  return ports.flatMap(({ nodePort, protocol }) => (nodePort === 0 ? [] : [{ port: nodePort, protocol }]));
+}
+
+function partiesOf(
+  model: ClusterModel,
+  chosen: MatrixOptions['from'],
+  namespace: string | undefined,
+): readonly Party[] {
+  const pods = chosen?.flatMap((one) => (one.kind === 'Pod' ? [one] : one.kind === 'pod' ? [one.pod] : []));
+  const others = (chosen ?? []).filter((one) => one.kind !== 'Pod' && one.kind !== 'pod');
+  return [
+    ...podsOf(model, pods, namespace).map((pod) => ({ kind: 'pod', pod }) as const),
+    ...others.sort((left, right) => compare(nameOfParty(left), nameOfParty(right))),
+  ];
 }
 
 function podsOf(

@@ -67,7 +67,75 @@ test('IP sets with their members and what they are for', async () => {
 
 test('services with their endpoints', async () => {
   const { stdout } = await runSluice(['get', 'svc', '-o', 'wide', ...seed]);
-  expect(stdout).toMatch(/^db +ClusterIP +10\.96\.\d+\.\d+ +<none> +80\/TCP +app=db +10\.88\.0\.26:80$/m);
+  expect(stdout).toMatch(
+    /^db +ClusterIP +10\.96\.\d+\.\d+ +<none> +80\/TCP +app=db +Cluster +None +10\.88\.0\.26:80$/m,
+  );
+});
+
+test('the plan of a Service on a node: what becomes of its clients, and why each endpoint is used or not', async () => {
+  const local = ['--manifests', 'examples/traffic-policy-local/manifests', '--node', 'node2'];
+  const { stdout } = await runSluice(['get', 'svc', 'frontend', '-o', 'json', ...local]);
+  const outer = { trafficPolicy: 'Local', served: false, why: 'no endpoints on this node: packets are dropped' };
+  expect(JSON.parse(stdout)).toMatchObject({
+    kind: 'Service',
+    plan: {
+      node: 'node2',
+      ports: [
+        {
+          servicePort: 'default/frontend',
+          frontends: [
+            {
+              kind: 'ClusterIP',
+              trafficPolicy: 'Cluster',
+              served: true,
+              endpoints: 2,
+              masqueraded: 'all but pods of this node',
+            },
+            {
+              kind: 'nodePort',
+              address: '*:31380',
+              ...outer,
+              masqueraded: 'this node itself',
+              fromThisNode: 'all 2 endpoints',
+            },
+          ],
+          endpoints: [
+            {
+              node: 'node3',
+              used: true,
+              policyCluster: 'used: it is ready',
+              policyLocal: 'not used: it is on another node',
+            },
+            {
+              node: 'node1',
+              used: true,
+              policyCluster: 'used: it is ready',
+              policyLocal: 'not used: it is on another node',
+            },
+          ],
+        },
+      ],
+    },
+  });
+});
+
+test('headless and ExternalName Services have no plan but what DNS answers', async () => {
+  const headless = ['--manifests', 'examples/headless/manifests'];
+  const { stdout } = await runSluice(['get', 'svc', '-o', 'json', ...headless]);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what is asserted
+  const { items } = JSON.parse(stdout) as { items: { name: string; plan: { served: boolean; why: string } }[] };
+  expect(items.map(({ name, plan }) => [name, plan.served, plan.why])).toEqual([
+    ['bank', false, 'ExternalName: no rules; DNS answers bank.example.com'],
+    ['shop', false, 'ExternalName: no rules; DNS answers webapp-hs.default.svc.cluster.local'],
+    ['webapp-hs', false, expect.stringMatching(/^headless: no rules; DNS answers 10\.88\.\d+\.\d+, 10\.88\.\d+\.\d+$/)],
+  ]);
+  const wide = await runSluice(['get', 'svc', 'webapp-hs', '-o', 'wide', ...headless]);
+  expect(wide.stdout).toMatch(/^webapp-hs +ClusterIP +None .* 10\.88\.\d+\.\d+,10\.88\.\d+\.\d+$/m);
+});
+
+test('a node that is not there is named', async () => {
+  const { stderr, exitCode } = await runSluice(['get', 'svc', '--node', 'nowhere', ...seed]);
+  expect([exitCode, stderr]).toEqual([2, 'sluice: no node is called nowhere; the nodes are minikube\n']);
 });
 
 test('one named object is printed without a list around it', async () => {

@@ -2,7 +2,10 @@ import { expect, test } from 'vitest';
 import type { ClusterObject } from '../../src/cluster/objects.ts';
 import { investigate } from '../../src/explain/investigate.ts';
 import { matrix } from '../../src/explain/matrix.ts';
-import { clusterOf, ingressRule, namespace, node, pod, policy } from './cluster-fixture.ts';
+import type { ClusterState } from '../../src/cluster/state.ts';
+import type { Party } from '../../src/explain/names.ts';
+import { parseParty } from '../../src/explain/names.ts';
+import { clusterOf, endpoints, ingressRule, ip, namespace, node, pod, policy, service } from './cluster-fixture.ts';
 import { backend, db, frontend, seedCluster } from './seed-cluster.ts';
 
 test('the seed’s cluster: every pair, each way, oneself included', () => {
@@ -30,6 +33,26 @@ test('narrowed by sender, receiver, namespace and port', () => {
   ]);
   expect(matrix(model, { namespace: 'other', ports })).toEqual([
     { from: 'other/x', to: 'other/x', port: 53, protocol: 'UDP', verdict: 'allowed' },
+  ]);
+});
+
+test('Services, nodes, addresses and clients outside, where they are named', () => {
+  const plain = service('default/web', '10.96.0.9');
+  const ports = plain.ports.map((port) => ({ ...port, nodePort: 30_080 }));
+  const web = { ...plain, type: 'NodePort' as const, externalIps: [ip('198.51.100.9')], ports };
+  const model = clusterOf([...seedCluster, web, endpoints('default/web', ['10.88.0.26'], 80)]);
+  const to = ['svc/web', 'node/minikube', '198.51.100.9', '192.0.2.77'].map((name) => party(model.state, name));
+  const rows = matrix(model, { from: [backend, frontend, ...['outside'].map((name) => party(model.state, name))], to });
+  expect(rows.map(({ from, to: name, port, verdict }) => `${word(from)} -> ${name}:${port} ${verdict}`)).toEqual([
+    'backend -> 198.51.100.9:80 allowed',
+    'backend -> node/minikube:30080 allowed',
+    'backend -> svc/default/web:80 allowed',
+    'frontend -> 198.51.100.9:80 denied',
+    'frontend -> node/minikube:30080 denied',
+    'frontend -> svc/default/web:80 denied',
+    'outside -> 198.51.100.9:80 denied',
+    'outside -> node/minikube:30080 denied',
+    'outside -> svc/default/web:80 denied',
   ]);
 });
 
@@ -87,6 +110,12 @@ function meshOf(count: number): readonly ClusterObject[] {
   );
   const nodes = [0, 1, 2, 3].map((index) => node(`n${index}`, [`192.0.2.${index + 1}`], [`10.88.${index}.0/24`]));
   return [namespace('demo'), ...nodes, ...pods, ...policies];
+}
+
+function party(state: ClusterState, name: string): Party {
+  const parsed = parseParty(name, { state });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.value;
 }
 
 function keyOf({ namespace: space, name }: typeof db): string {

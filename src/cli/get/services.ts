@@ -1,22 +1,24 @@
-/** Services as kubectl shows them, with what stands behind them. */
+/** Services as kubectl shows them, with what a node does with them. */
 import type { Service } from '../../cluster/objects.ts';
 import { keyOf } from '../../cluster/objects.ts';
 import type { ClusterState } from '../../cluster/state.ts';
-import { joinHostPort } from '../../lib/ip.ts';
+import type { NodeServicePlan } from './load-service-plan.ts';
 import type { Resource, ResourceTable } from './resource.ts';
+import { affinityText, endpointsText, planObject, policyText } from './service-plan.ts';
 
 const columns = ['NAME', 'TYPE', 'CLUSTER-IP', 'EXTERNAL-IP', 'PORT(S)'];
 
-export function serviceTable(state: ClusterState): ResourceTable {
+/** `planned`: absent where the cluster has no node. */
+export function serviceTable(state: ClusterState, planned?: NodeServicePlan): ResourceTable {
   return {
     columns,
-    wideColumns: [...columns, 'SELECTOR', 'ENDPOINTS'],
-    resources: [...state.services.values()].map((service) => serviceResource(service, state)),
+    wideColumns: [...columns, 'SELECTOR', 'POLICY', 'AFFINITY', 'ENDPOINTS'],
+    resources: [...state.services.values()].map((service) => serviceResource(service, state, planned)),
     list: { apiVersion: 'v1', kind: 'ServiceList' },
   };
 }
 
-function serviceResource(service: Service, state: ClusterState): Resource {
+function serviceResource(service: Service, state: ClusterState, planned: NodeServicePlan | undefined): Resource {
   const { name, namespace } = service;
   const external = [...service.externalIps, ...service.loadBalancerIngress.map(({ ip }) => ip)];
   const cells = [
@@ -27,35 +29,23 @@ function serviceResource(service: Service, state: ClusterState): Resource {
     orNone(service.ports.map(formatPort)),
   ];
   const selector = Object.entries(service.selector ?? {}).map(([key, value]) => `${key}=${value}`);
-  const endpoints = readyEndpoints(service, state);
+  const plan = planned?.plan.services.get(keyOf(service));
+  const endpoints = plan === undefined ? [] : endpointsText(plan, state);
   const { location: _location, ...object } = service;
   return {
     namespace,
     name,
     cells,
-    wideCells: [...cells, orNone(selector), orNone(endpoints)],
-    object: { ...object, endpoints },
+    wideCells: [...cells, orNone(selector), policyText(service), affinityText(service), orNone(endpoints)],
+    object: {
+      ...object,
+      ...(plan === undefined || planned === undefined ? {} : { plan: planObject(plan, planned.node, state) }),
+    },
   };
 }
 
 function formatPort({ port, nodePort, protocol }: Service['ports'][number]): string {
   return nodePort === 0 ? `${port}/${protocol}` : `${port}:${nodePort}/${protocol}`;
-}
-
-/** `address:port` of the endpoints that get traffic, sorted. */
-function readyEndpoints(service: Service, state: ClusterState): readonly string[] {
-  const key = keyOf(service);
-  const slices = [...state.endpointSlices.values()].filter((slice) => `${slice.namespace}/${slice.service}` === key);
-  const found = slices.flatMap(({ endpoints, ports }) =>
-    endpoints
-      .filter((endpoint) => endpoint.ready)
-      .flatMap(({ addresses }) =>
-        addresses.flatMap((address) =>
-          ports.flatMap(({ port }) => (port === undefined ? [] : joinHostPort(address, port))),
-        ),
-      ),
-  );
-  return [...new Set(found)].sort();
 }
 
 function orNone(items: readonly string[]): string {

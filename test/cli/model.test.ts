@@ -1,0 +1,28 @@
+/** What an agent tells of itself, made into what other nodes' agents would be told. */
+import { expect, test } from 'vitest';
+import { optionsElsewhere } from '../../src/cli/model.ts';
+import { clusterOf, cidr, ip, node } from '../lab/cluster.ts';
+import { options as services } from '../service/fixtures.ts';
+import { options } from '../explain/cluster-fixture.ts';
+
+const state = clusterOf(node('a', ['192.0.2.1'], ['10.1.0.0/24']), node('b', ['192.0.2.2'], ['10.1.1.0/24']));
+const own = { ...options, nodeName: 'a', services: { ...services, nodeName: 'a', masqueradeAll: true } };
+const facts = { bindings: new Map(), nodeAddresses: [ip('192.0.2.2')], conntrackLiberal: false };
+
+test('its own node keeps its settings', () => {
+  expect(optionsElsewhere(own, state, 'a', facts)).toEqual(own);
+});
+
+test('another node has its own name, addresses and networks, and the same choices', () => {
+  const detector = { kind: 'nodeCidr', cidrs: [cidr('10.1.0.0/24')] } as const;
+  const elsewhere = optionsElsewhere({ ...own, services: { ...own.services, detector } }, state, 'b', facts);
+  expect(elsewhere).toMatchObject({
+    nodeName: 'b',
+    services: {
+      nodeName: 'b',
+      nodeAddresses: ['192.0.2.2'],
+      masqueradeAll: true,
+      detector: { kind: 'nodeCidr', cidrs: [{ address: '10.1.1.0', prefixLength: 24 }] },
+    },
+  });
+});
