@@ -1,16 +1,16 @@
-/** What Services need at run time besides chains: health checks for load balancers, nodePorts on localhost, an end to UDP flows that lead nowhere. */
+/** What Services need at run time besides chains: health checks for load balancers, kernel settings, an end to UDP flows that lead nowhere. */
 import type { Clock } from '../lib/clock.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { PlannedService, ServicePlan } from '../service/plan.ts';
 import type { NodePortOptions } from '../service/nodeport-addresses.ts';
 import { HealthChecks } from './health-checks.ts';
 import type { HealthChecksOptions } from './health-checks.ts';
-import { Localnet } from './localnet.ts';
-import type { LocalnetOptions } from './localnet.ts';
+import { ServiceSysctls } from './service-sysctls.ts';
+import type { ServiceSysctlsOptions } from './service-sysctls.ts';
 import { StaleFlows } from './stale-flows.ts';
 import type { StaleFlowsOptions } from './stale-flows.ts';
 
-export type ServiceKeeperOptions = StaleFlowsOptions & LocalnetOptions & Omit<HealthChecksOptions, 'isHealthy'>;
+export type ServiceKeeperOptions = StaleFlowsOptions & ServiceSysctlsOptions & Omit<HealthChecksOptions, 'isHealthy'>;
 
 /** A change that waits for longer to be in the kernel makes the node unfit for balanced traffic: twice kube-proxy's sync period. */
 const stuckAfterMs = 60_000;
@@ -19,20 +19,20 @@ export class ServiceKeeper {
   readonly #clock: Clock;
   readonly #flows: StaleFlows;
   readonly #healthChecks: HealthChecks;
-  readonly #localnet: Localnet;
+  readonly #sysctls: ServiceSysctls;
   /** Services of updates that are not in the kernel yet. */
   readonly #noted = new Set<string>();
   #waitingSince: number | undefined;
 
   constructor(options: ServiceKeeperOptions) {
     this.#clock = options.clock;
-    this.#localnet = new Localnet(options);
+    this.#sysctls = new ServiceSysctls(options);
     this.#flows = new StaleFlows(options);
     this.#healthChecks = new HealthChecks({ ...options, isHealthy: () => !this.#isStuck() });
   }
 
   get diagnostics(): readonly Diagnostic[] {
-    return [...this.#healthChecks.diagnostics, ...this.#localnet.diagnostics];
+    return [...this.#healthChecks.diagnostics, ...this.#sysctls.diagnostics];
   }
 
   /** An update that changes these Services is about to be written. */
@@ -49,14 +49,14 @@ export class ServiceKeeper {
       plan.services.get(key),
     ]);
     this.#noted.clear();
-    this.#localnet.written(node);
+    this.#sysctls.written(node);
     this.#flows.written(services, node);
     this.#healthChecks.written(services, node);
   }
 
   /** Until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#localnet.run(signal), this.#flows.run(signal), this.#healthChecks.run(signal)]);
+    await Promise.all([this.#sysctls.run(signal), this.#flows.run(signal), this.#healthChecks.run(signal)]);
   }
 
   #isStuck(): boolean {

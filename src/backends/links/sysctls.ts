@@ -27,6 +27,8 @@ export interface SysctlNeeds {
   readonly bridge: boolean;
   /** nodePorts answer on 127.0.0.1: the kernel must route what was sent there. */
   readonly localnet?: boolean;
+  /** How long conntrack keeps TCP connections, as kube-proxy sets it for Services. */
+  readonly conntrackTimeouts?: boolean;
 }
 
 /** /proc/sys of this process. */
@@ -50,12 +52,12 @@ export function sysctlPath(name: string): string {
 export async function ensureSysctls(needs: SysctlNeeds, access: SysctlAccess = procSysctls): Promise<SysctlReport> {
   const changes: SysctlChange[] = [];
   const problems: string[] = [];
-  for (const { name, hint } of neededSysctls(needs)) {
+  for (const { name, hint, value = '1' } of neededSysctls(needs)) {
     const before = await access.read(name);
-    if (before === '1') continue;
-    const problem = before === undefined ? `sysctl ${name} is not there: ${hint}` : await setToOne(name, access);
+    if (before === value) continue;
+    const problem = before === undefined ? `sysctl ${name} is not there: ${hint}` : await set(name, value, access);
     if (problem !== undefined) problems.push(problem);
-    else if (before !== undefined) changes.push({ name, before, after: '1' });
+    else if (before !== undefined) changes.push({ name, before, after: value });
   }
   return { changes, problems };
 }
@@ -65,7 +67,21 @@ export async function readConntrackLiberal(access: SysctlAccess = procSysctls): 
   return (await access.read('net.netfilter.nf_conntrack_tcp_be_liberal')) === '1';
 }
 
-function neededSysctls(needs: SysctlNeeds): readonly { readonly name: string; readonly hint: string }[] {
+interface NeededSysctl {
+  readonly name: string;
+  /** Why it may be missing. */
+  readonly hint: string;
+  /** Default 1. */
+  readonly value?: string;
+}
+
+/** kube-proxy.md 2.8: a client that half-closed may take an hour, a quiet connection a day. */
+const conntrackTimeouts: readonly NeededSysctl[] = [
+  { name: 'net.netfilter.nf_conntrack_tcp_timeout_close_wait', value: '3600' },
+  { name: 'net.netfilter.nf_conntrack_tcp_timeout_established', value: '86400' },
+].map((timeout) => ({ ...timeout, hint: 'the kernel module nf_conntrack is not loaded' }));
+
+function neededSysctls(needs: SysctlNeeds): readonly NeededSysctl[] {
   const { families, bridge, localnet = false } = needs;
   const hint = 'the kernel module br_netfilter must be loaded where pods are behind a bridge';
   const bridgeNames = ['call-iptables', 'call-ip6tables', 'filter-vlan-tagged'];
@@ -75,17 +91,18 @@ function neededSysctls(needs: SysctlNeeds): readonly { readonly name: string; re
       ? [{ name: 'net.ipv6.conf.all.forwarding', hint: 'IPv6 is not in this kernel' }]
       : []),
     ...(localnet ? [{ name: 'net.ipv4.conf.all.route_localnet', hint: 'IPv4 is not in this kernel' }] : []),
+    ...(needs.conntrackTimeouts === true ? conntrackTimeouts : []),
     ...(bridge ? bridgeNames.map((name) => ({ name: `net.bridge.bridge-nf-${name}`, hint })) : []),
   ];
 }
 
 /** Read back: a read-only /proc/sys of a container without privilege may swallow the write. */
-async function setToOne(name: string, access: SysctlAccess): Promise<string | undefined> {
+async function set(name: string, value: string, access: SysctlAccess): Promise<string | undefined> {
   try {
-    await access.write(name, '1');
-    return (await access.read(name)) === '1' ? undefined : `sysctl ${name} cannot be set to 1`;
+    await access.write(name, value);
+    return (await access.read(name)) === value ? undefined : `sysctl ${name} cannot be set to ${value}`;
   } catch (error) {
-    return `sysctl ${name} cannot be set to 1: ${error instanceof Error ? error.message : String(error)}`;
+    return `sysctl ${name} cannot be set to ${value}: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 

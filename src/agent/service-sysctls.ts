@@ -1,6 +1,6 @@
 /**
- * nodePorts on 127.0.0.1 (kube-proxy.md 2.8): the kernel routes there what was sent to localhost and translated, once
- * sysctl route_localnet says so. It is set after KUBE-FIREWALL is in the kernel, which keeps neighbours from localhost.
+ * Kernel settings of Services (kube-proxy.md 2.8), set once the chains are in: conntrack's timeouts, and route_localnet for
+ * nodePorts on 127.0.0.1, which KUBE-FIREWALL then keeps from neighbours.
  */
 import type { SysctlNeeds, SysctlReport } from '../backends/links/sysctls.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -12,7 +12,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { Reconciler } from './reconciler.ts';
 import type { SysctlMemory } from './sysctl-memory.ts';
 
-export interface LocalnetOptions {
+export interface ServiceSysctlsOptions {
   readonly families: readonly IpFamily[];
   readonly ensureSysctls: (needs: SysctlNeeds) => Promise<SysctlReport>;
   readonly memory: Pick<SysctlMemory, 'remember'>;
@@ -20,12 +20,13 @@ export interface LocalnetOptions {
   readonly logger: Logger;
 }
 
-export class Localnet {
-  readonly #options: LocalnetOptions;
+export class ServiceSysctls {
+  readonly #options: ServiceSysctlsOptions;
   readonly #rounds: Reconciler;
+  #localnet = false;
   #problems: readonly string[] = [];
 
-  constructor(options: LocalnetOptions) {
+  constructor(options: ServiceSysctlsOptions) {
     this.#options = options;
     this.#rounds = new Reconciler({
       clock: options.clock,
@@ -41,13 +42,14 @@ export class Localnet {
     return this.#problems.map((problem) => ({
       severity: 'warning',
       object: '',
-      message: `node ports do not answer on 127.0.0.1: ${problem}`,
+      message: `Services are served, but not wholly as kube-proxy does: ${problem}`,
     }));
   }
 
   /** The chains are in the kernel. */
   written(node: NodePortOptions): void {
-    if (this.#options.families.includes('ipv4') && answersOnLocalhost(node)) this.#rounds.markDirty();
+    this.#localnet = this.#options.families.includes('ipv4') && answersOnLocalhost(node);
+    this.#rounds.markDirty();
   }
 
   /** Until `signal` aborts; what is set stays. */
@@ -57,7 +59,8 @@ export class Localnet {
 
   async #ensure(): Promise<void> {
     const { ensureSysctls, memory, logger } = this.#options;
-    const { changes, problems } = await ensureSysctls({ families: [], bridge: false, localnet: true });
+    const needs = { families: [], bridge: false, localnet: this.#localnet, conntrackTimeouts: true };
+    const { changes, problems } = await ensureSysctls(needs);
     for (const { name, before, after } of changes) logger.info({ sysctl: name, before, after }, 'sysctl was set');
     if (changes.length > 0) await memory.remember(changes);
     this.#problems = problems;

@@ -1,6 +1,6 @@
-/** route_localnet (kube-proxy.md 2.8, scenarios 30 and 31): set where node ports answer on localhost, and only once the chains are in. */
+/** Kernel settings of Services (kube-proxy.md 2.8, scenarios 30, 31, 123): set once the chains are in, route_localnet only where node ports answer on localhost. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Localnet } from '../../src/agent/localnet.ts';
+import { ServiceSysctls } from '../../src/agent/service-sysctls.ts';
 import { ensureSysctls, type SysctlChange } from '../../src/backends/links/sysctls.ts';
 import type { IpFamily } from '../../src/lib/ip.ts';
 import type { NodePortOptions } from '../../src/service/nodeport-addresses.ts';
@@ -9,6 +9,11 @@ import { ManualClock, settle } from '../fakes/manual-clock.ts';
 import { cidr, options } from '../service/fixtures.ts';
 
 const name = 'net.ipv4.conf.all.route_localnet';
+const closeWait = 'net.netfilter.nf_conntrack_tcp_timeout_close_wait';
+const timeouts: readonly (readonly [string, string])[] = [
+  [closeWait, '60'],
+  ['net.netfilter.nf_conntrack_tcp_timeout_established', '432000'],
+];
 
 let values: Map<string, string>;
 let isReadOnly: boolean;
@@ -18,7 +23,7 @@ let abort: AbortController;
 let ended: Promise<void>;
 
 beforeEach(() => {
-  values = new Map([[name, '0']]);
+  values = new Map([[name, '0'], ...timeouts]);
   isReadOnly = false;
   remembered = [];
   clock = new ManualClock();
@@ -29,7 +34,7 @@ afterEach(async () => {
   await ended;
 });
 
-function start(families: readonly IpFamily[] = ['ipv4']): Localnet {
+function start(families: readonly IpFamily[] = ['ipv4']): ServiceSysctls {
   const access = {
     read: (key: string) => Promise.resolve(values.get(key)),
     write: async (key: string, value: string) => {
@@ -38,7 +43,7 @@ function start(families: readonly IpFamily[] = ['ipv4']): Localnet {
       values.set(key, value);
     },
   };
-  const localnet = new Localnet({
+  const sysctls = new ServiceSysctls({
     families,
     ensureSysctls: (needs) => ensureSysctls(needs, access),
     memory: {
@@ -50,8 +55,8 @@ function start(families: readonly IpFamily[] = ['ipv4']): Localnet {
     clock,
     logger: createLogger('info', { write: () => undefined }),
   });
-  ended = localnet.run(abort.signal);
-  return localnet;
+  ended = sysctls.run(abort.signal);
+  return sysctls;
 }
 
 async function pass(milliseconds = 1): Promise<void> {
@@ -70,39 +75,51 @@ const rows: readonly (readonly [string, Partial<NodePortOptions>, IpFamily, '0' 
 ];
 
 test.each(rows)('%s', async (_, choice, family, expected) => {
-  const localnet = start([family]);
+  const sysctls = start([family]);
   await pass();
   expect(values.get(name)).toBe('0');
-  localnet.written({ ...options, ...choice });
+  sysctls.written({ ...options, ...choice });
   await pass();
   expect(values.get(name)).toBe(expected);
-  expect(remembered).toEqual(expected === '1' ? [{ name, before: '0', after: '1' }] : []);
+  const before = remembered.filter((change) => change.name === name);
+  expect(before).toEqual(expected === '1' ? [{ name, before: '0', after: '1' }] : []);
 });
 
-test('where it cannot be set people are told, and it is tried again', async () => {
-  isReadOnly = true;
-  const localnet = start();
-  localnet.written(options);
+test('123: conntrack keeps half-closed connections for an hour, quiet ones for a day', async () => {
+  const sysctls = start();
+  sysctls.written({ ...options, localhostNodePorts: false });
   await pass();
-  expect(localnet.diagnostics).toEqual([
-    {
-      severity: 'warning',
-      object: '',
-      message: `node ports do not answer on 127.0.0.1: sysctl ${name} cannot be set to 1: EROFS: read-only file system`,
-    },
-  ]);
+  expect(Object.fromEntries(values)).toEqual({
+    [name]: '0',
+    [closeWait]: '3600',
+    'net.netfilter.nf_conntrack_tcp_timeout_established': '86400',
+  });
+  expect(remembered.map(({ before }) => before)).toEqual(['60', '432000']);
+});
+
+test('what cannot be set is told, and tried again', async () => {
+  isReadOnly = true;
+  const sysctls = start();
+  sysctls.written(options);
+  await pass();
+  expect(sysctls.diagnostics).toHaveLength(3);
+  expect(sysctls.diagnostics[0]).toEqual({
+    severity: 'warning',
+    object: '',
+    message: `Services are served, but not wholly as kube-proxy does: sysctl ${name} cannot be set to 1: EROFS: read-only file system`,
+  });
   isReadOnly = false;
   await pass(1000);
-  expect(localnet.diagnostics).toEqual([]);
+  expect(sysctls.diagnostics).toEqual([]);
   expect(values.get(name)).toBe('1');
 });
 
 test('somebody sets it back: the next change sets it again', async () => {
-  const localnet = start();
-  localnet.written(options);
+  const sysctls = start();
+  sysctls.written(options);
   await pass();
   values.set(name, '0');
-  localnet.written(options);
+  sysctls.written(options);
   await pass();
   expect(values.get(name)).toBe('1');
 });
