@@ -45,6 +45,7 @@ export function countObjects(state: ClusterState): Readonly<Record<string, numbe
     NetworkPolicy: state.networkPolicies.size,
     Service: state.services.size,
     EndpointSlice: state.endpointSlices.size,
+    ServiceCIDR: state.serviceCidrs.size,
   };
 }
 

@@ -142,6 +142,8 @@ export interface Service extends Common {
   readonly kind: 'Service';
   readonly namespace: string;
   readonly labels: Labels;
+  /** creationTimestamp in milliseconds since 1970, where the source has one: of two Services that claim one address, the older has it. */
+  readonly createdAtMs?: number;
   readonly type: ServiceType;
   /** Empty for headless and ExternalName Services. */
   readonly clusterIps: readonly IpAddress[];
@@ -193,7 +195,15 @@ export interface EndpointSlice extends Common {
   readonly endpoints: readonly Endpoint[];
 }
 
-export type ClusterObject = Namespace | Node | Pod | NetworkPolicy | Service | EndpointSlice;
+/** networking.k8s.io/v1 ServiceCIDR: a range that ClusterIPs come from. */
+export interface ServiceCidr extends Common {
+  readonly kind: 'ServiceCIDR';
+  readonly labels: Labels;
+  /** At most one of each family. */
+  readonly cidrs: readonly Cidr[];
+}
+
+export type ClusterObject = Namespace | Node | Pod | NetworkPolicy | Service | EndpointSlice | ServiceCidr;
 export type ObjectKind = ClusterObject['kind'];
 
 /** `namespace/name`, or the name alone for kinds without a namespace: the key of every index. */

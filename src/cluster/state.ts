@@ -9,6 +9,7 @@ import type {
   ObjectKind,
   Pod,
   Service,
+  ServiceCidr,
 } from './objects.ts';
 import { keyOf } from './objects.ts';
 
@@ -41,6 +42,7 @@ export interface ClusterState {
   readonly networkPolicies: ReadonlyMap<string, NetworkPolicy>;
   readonly services: ReadonlyMap<string, Service>;
   readonly endpointSlices: ReadonlyMap<string, EndpointSlice>;
+  readonly serviceCidrs: ReadonlyMap<string, ServiceCidr>;
 }
 
 /** One object that really changed: `before` and `after` differ in identity; one of them may be absent. */
@@ -59,6 +61,7 @@ export class ClusterStore implements ClusterState {
   readonly networkPolicies = new Map<string, NetworkPolicy>();
   readonly services = new Map<string, Service>();
   readonly endpointSlices = new Map<string, EndpointSlice>();
+  readonly serviceCidrs = new Map<string, ServiceCidr>();
   #revision = 0;
 
   get revision(): number {
@@ -100,6 +103,7 @@ export class ClusterStore implements ClusterState {
       NetworkPolicy: this.networkPolicies,
       Service: this.services,
       EndpointSlice: this.endpointSlices,
+      ServiceCIDR: this.serviceCidrs,
     };
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the kind decides which objects the index holds
     return indexes[kind] as Map<string, ClusterObject>;

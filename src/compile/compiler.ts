@@ -141,6 +141,7 @@ function everything(state: ClusterState): readonly ObjectChange[] {
     ...state.networkPolicies.values(),
     ...state.services.values(),
     ...state.endpointSlices.values(),
+    ...state.serviceCidrs.values(),
   ];
   return objects.map((object) => ({ kind: object.kind, key: keyOf(object), after: object }));
 }

@@ -224,6 +224,7 @@ export class Lab {
 }
 
 function* allObjects(store: ClusterStore) {
-  const { namespaces, nodes, networkPolicies, services, endpointSlices, pods } = store;
-  for (const index of [namespaces, nodes, networkPolicies, services, endpointSlices, pods]) yield* index.values();
+  const { namespaces, nodes, serviceCidrs, networkPolicies, services, endpointSlices, pods } = store;
+  const indexes = [namespaces, nodes, serviceCidrs, networkPolicies, services, endpointSlices, pods];
+  for (const index of indexes) yield* index.values();
 }

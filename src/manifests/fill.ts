@@ -1,5 +1,13 @@
 /** What a cluster would fill in: what the files state wins, the rest is the first free value from a hash of the name, and stays. */
-import type { ClusterObject, EndpointSlice, Namespace, NetworkPolicy, Node, Pod } from '../cluster/objects.ts';
+import type {
+  ClusterObject,
+  EndpointSlice,
+  Namespace,
+  NetworkPolicy,
+  Node,
+  Pod,
+  ServiceCidr,
+} from '../cluster/objects.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { ClusterDefaults } from './defaults.ts';
@@ -61,6 +69,7 @@ export class ClusterFiller {
         ...services.map(({ service }) => service),
         ...slices,
         ...stated.policies,
+        ...stated.serviceCidrs,
       ],
       diagnostics: report.diagnostics,
     };
@@ -93,6 +102,7 @@ interface ObjectsByKind {
   readonly services: ParsedService[];
   readonly slices: EndpointSlice[];
   readonly policies: NetworkPolicy[];
+  readonly serviceCidrs: ServiceCidr[];
 }
 
 /** Sorted by name, so that values are given in one order whatever the order of the files. */
@@ -105,6 +115,7 @@ function sortByKind(objects: readonly ParsedObject[]): ObjectsByKind {
     services: [],
     slices: [],
     policies: [],
+    serviceCidrs: [],
   };
   const keyed = objects.map((object) => ({ object, key: placeOf(object) }));
   keyed.sort((left, right) => (left.key < right.key ? -1 : 1));
@@ -134,6 +145,9 @@ function addTo(result: ObjectsByKind, object: ParsedObject): void {
       break;
     case 'NetworkPolicy':
       result.policies.push(object);
+      break;
+    case 'ServiceCIDR':
+      result.serviceCidrs.push(object);
       break;
     default:
       unreachable(object);

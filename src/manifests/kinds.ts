@@ -8,6 +8,7 @@ export const readKinds = {
   Deployment: { apiVersion: 'apps/v1', namespaced: true, name: 'subdomain' },
   EndpointSlice: { apiVersion: 'discovery.k8s.io/v1', namespaced: true, name: 'subdomain' },
   NetworkPolicy: { apiVersion: 'networking.k8s.io/v1', namespaced: true, name: 'subdomain' },
+  ServiceCIDR: { apiVersion: 'networking.k8s.io/v1', namespaced: false, name: 'subdomain' },
 } as const;
 
 export type ReadKind = keyof typeof readKinds;
@@ -26,7 +27,7 @@ const coreKinds: readonly string[] =
 const silentKinds: Readonly<Record<string, readonly string[]>> = {
   '': coreKinds,
   apps: ['ControllerRevision'],
-  'networking.k8s.io': ['Ingress', 'IngressClass', 'IPAddress', 'ServiceCIDR'],
+  'networking.k8s.io': ['Ingress', 'IngressClass', 'IPAddress'],
   'discovery.k8s.io': [],
 };
 

@@ -14,6 +14,7 @@ import { readMetadata } from './read-metadata.ts';
 import { readNamespace, readNode } from './read-node.ts';
 import { readDeployment, readPod } from './read-pod.ts';
 import { readNetworkPolicy } from './read-policy.ts';
+import { readServiceCidr } from './read-service-cidr.ts';
 import { readService } from './read-service.ts';
 import type { ListTree, Tree } from './tree.ts';
 import { readDocuments, splitDocuments } from './tree.ts';
@@ -188,6 +189,8 @@ function readKind(kind: ReadKind, context: ReadContext, report: ObjectReport): P
       return readService(report, root, named, location);
     case 'EndpointSlice':
       return readEndpointSlice(report, root, named, location);
+    case 'ServiceCIDR':
+      return readServiceCidr(report, root, named, location);
     default:
       return unreachable(kind);
   }

@@ -8,6 +8,7 @@ import type {
   Node,
   Pod,
   Service,
+  ServiceCidr,
 } from '../cluster/objects.ts';
 import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 
@@ -63,4 +64,5 @@ export type ParsedObject =
   | ParsedDeployment
   | ParsedService
   | EndpointSlice
-  | NetworkPolicy;
+  | NetworkPolicy
+  | ServiceCidr;

@@ -13,6 +13,7 @@ export interface Metadata {
   readonly labels: Labels;
   readonly annotations: Field;
   readonly terminating: boolean;
+  readonly createdAtMs?: number;
   /** The Deployment that made it (directly, or through a ReplicaSet). */
   readonly deployment?: string;
 }
@@ -53,6 +54,7 @@ export function readMetadata(report: ObjectReport, root: Field, naming: Naming):
   const labels = readLabels(report, child(field, 'labels'));
   const annotations = child(field, 'annotations');
   for (const [, entry] of readEntries(report, annotations)) readString(report, entry);
+  const createdAtMs = readTimestamp(report, child(field, 'creationTimestamp'));
   const deployment = readOwner(report, child(field, 'ownerReferences'), labels);
   if (name === undefined || namespace === undefined) return undefined;
   return {
@@ -62,6 +64,7 @@ export function readMetadata(report: ObjectReport, root: Field, naming: Naming):
     annotations,
     terminating: child(field, 'deletionTimestamp').tree !== undefined,
     ...(uid === undefined ? {} : { uid }),
+    ...(createdAtMs === undefined ? {} : { createdAtMs }),
     ...(deployment === undefined ? {} : { deployment }),
   };
 }
@@ -84,6 +87,14 @@ function readNamespace(report: ObjectReport, field: Field, naming: Naming): stri
   if (text === '') return 'default';
   if (text === undefined || isDnsLabel(text)) return text;
   return report.error(field, `${quote(text)} is not a namespace, expected ${expectedDnsLabel}`);
+}
+
+/** RFC 3339, in milliseconds since 1970. */
+function readTimestamp(report: ObjectReport, field: Field): number | undefined {
+  const isTimestamp = (one: string) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(one) && !Number.isNaN(Date.parse(one));
+  const expected = 'one such as "2026-01-31T12:00:00Z"';
+  const text = readSyntax(report, field, { accepts: isTimestamp, what: 'a timestamp', expected });
+  return text === undefined ? undefined : Date.parse(text);
 }
 
 /** A ReplicaSet's name is its Deployment's, `-` and the value of the label pod-template-hash. */

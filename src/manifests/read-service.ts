@@ -40,7 +40,7 @@ export function readService(
   const spec = child(root, 'spec');
   readMap(report, spec);
   checkFields(report, spec, serviceSpecFields);
-  const { name, namespace, labels, uid } = metadata;
+  const { name, namespace, labels, uid, createdAtMs } = metadata;
   const type = readWord(report, child(spec, 'type'), types) ?? 'ClusterIP';
   const address = readClusterIps(report, spec, type);
   const service: ParsedService = {
@@ -58,6 +58,7 @@ export function readService(
     ...readPolicies(report, spec),
     ...optionalFields(report, spec),
     ...(uid === undefined ? {} : { uid }),
+    ...(createdAtMs === undefined ? {} : { createdAtMs }),
     location,
   };
   checkTogether(report, spec, service);

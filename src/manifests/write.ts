@@ -49,6 +49,8 @@ function bodyOf(object: ClusterObject): YamlObject {
       return serviceBody(object);
     case 'EndpointSlice':
       return sliceBody(object);
+    case 'ServiceCIDR':
+      return { spec: { cidrs: object.cidrs.map(formatCidr) } };
     case 'NetworkPolicy':
       return policyBody(object);
     default:
@@ -65,11 +67,16 @@ function metadataOf(object: ClusterObject): YamlObject {
     uid: object.uid,
     labels: object.kind === 'NetworkPolicy' ? undefined : labelsOf(object),
     annotations: annotationsOf(object),
+    creationTimestamp: object.kind === 'Service' ? timestampOf(object.createdAtMs) : undefined,
     // When is not kept; that it stands is all that counts.
     deletionTimestamp: isTerminating ? '1970-01-01T00:00:00Z' : undefined,
     ownerReferences:
       deployment === undefined ? undefined : [{ apiVersion: 'apps/v1', kind: 'Deployment', name: deployment }],
   };
+}
+
+function timestampOf(createdAtMs: number | undefined): string | undefined {
+  return createdAtMs === undefined ? undefined : new Date(createdAtMs).toISOString();
 }
 
 function labelsOf(object: Exclude<ClusterObject, NetworkPolicy>): YamlObject | undefined {

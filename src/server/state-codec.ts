@@ -6,7 +6,7 @@ import type { CompileOptions } from '../compile/options.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 
 /** Grows when the form of an object changes: both ends are this program, but perhaps not of one version. */
-export const stateFormat = 1;
+export const stateFormat = 2;
 
 export interface EncodedState {
   readonly format: number;
@@ -15,7 +15,7 @@ export interface EncodedState {
 }
 
 export function encodeState(state: ClusterState): EncodedState {
-  const { namespaces, nodes, pods, networkPolicies, services, endpointSlices } = state;
+  const { namespaces, nodes, pods, networkPolicies, services, endpointSlices, serviceCidrs } = state;
   const indexes: readonly ReadonlyMap<string, ClusterObject>[] = [
     namespaces,
     nodes,
@@ -23,6 +23,7 @@ export function encodeState(state: ClusterState): EncodedState {
     networkPolicies,
     services,
     endpointSlices,
+    serviceCidrs,
   ];
   return {
     format: stateFormat,

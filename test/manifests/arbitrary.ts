@@ -185,8 +185,14 @@ const slice = fc.record({
     { maxLength: 2 },
   ),
 });
+const serviceCidr = fc.record({
+  apiVersion: fc.constant('networking.k8s.io/v1'),
+  kind: fc.constant('ServiceCIDR'),
+  metadata: fc.record({ name, labels }),
+  spec: fc.constantFrom({ cidrs: ['10.97.0.0/24'] }, { cidrs: ['10.98.0.0/29', 'fd00:98::/120'] }),
+});
 
 /** Texts of single objects; two of them may be the same object. */
 export const manifestTexts: fc.Arbitrary<readonly string[]> = fc
-  .array(fc.oneof(pod, pod, deployment, service, policy, node, namespaceObject, slice), { maxLength: 12 })
+  .array(fc.oneof(pod, pod, deployment, service, policy, node, namespaceObject, slice, serviceCidr), { maxLength: 12 })
   .map((objects) => objects.map((object) => stringify(object, { compat: 'yaml-1.1' })));

@@ -56,7 +56,7 @@ const words = fc.constantFrom(
   ...`podSelector matchLabels matchExpressions ingress egress from to ports port endPort protocol ipBlock cidr except
   policyTypes Ingress containers containerPort hostNetwork status podIPs ip clusterIP None type NodePort selector
   addressType IPv4 endpoints addresses conditions template replicas 10.0.0.0/8 10.0.0.1 TCP key operator In values
-  __proto__ constructor`.split(/\s+/),
+  cidrs __proto__ constructor`.split(/\s+/),
 );
 const { body } = fc.letrec((tie) => ({
   body: fc.oneof(
@@ -76,6 +76,7 @@ const kinds = fc.constantFrom(
   'v1 PodList',
   'discovery.k8s.io/v1 EndpointSlice',
   'networking.k8s.io/v1 NetworkPolicy',
+  'networking.k8s.io/v1 ServiceCIDR',
   'extensions/v1beta1 NetworkPolicy',
 );
 

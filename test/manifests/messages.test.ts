@@ -165,6 +165,7 @@ const heads = {
     'apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, labels: {kubernetes.io/service-name: a}}\n',
   Node: 'apiVersion: v1\nkind: Node\nmetadata: {name: a}\n',
   Deployment: 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n',
+  ServiceCIDR: 'apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: a}\n',
 };
 
 /** One line after a head of three: every message is about line 4. */
@@ -278,6 +279,17 @@ test.each<[keyof typeof heads, string, string]>([
     'spec.podCIDRs: two CIDRs of one family, expected one of each at most',
   ],
   [
+    'ServiceCIDR',
+    'spec: {cidrs: [10.96.0.0/16, 10.97.0.0/16]}',
+    'spec.cidrs: two CIDRs of one family, expected one of each at most',
+  ],
+  ['ServiceCIDR', 'spec: {cidrs: []}', 'spec.cidrs: missing, expected at least one CIDR'],
+  [
+    'ServiceCIDR',
+    'spec: {cidrs: [10.96.0.1]}',
+    'spec.cidrs[0]: 10.96.0.1 is an address, expected a CIDR: write 10.96.0.1/32',
+  ],
+  [
     'Deployment',
     'spec: {replicas: -1, selector: {}, template: {}}',
     'spec.replicas: -1 is not a number of replicas, expected 0-10000',
@@ -305,6 +317,10 @@ test.each([
     '{name: a, namespace: a.b}',
     'metadata.namespace: "a.b" is not a namespace, expected lower-case letters, digits and "-", at most 63, first and last a letter or digit',
   ],
+  [
+    '{name: a, creationTimestamp: yesterday}',
+    'metadata.creationTimestamp: "yesterday" is not a timestamp, expected one such as "2026-01-31T12:00:00Z"',
+  ],
   ['{name: a, label: {}}', 'metadata.label: warning: unknown field, did you mean labels?'],
   ['[a]', 'metadata: is a list, expected a map of fields'],
   ['{name: a, name: b}', 'metadata.name: stands twice, expected once'],
@@ -315,17 +331,17 @@ test.each([
 test.each([
   [
     'foo: bar',
-    'a.yaml:1: kind: missing, expected Namespace, Node, Pod, Service, Deployment, EndpointSlice or NetworkPolicy',
+    'a.yaml:1: kind: missing, expected Namespace, Node, Pod, Service, Deployment, EndpointSlice, NetworkPolicy or ServiceCIDR',
   ],
   ['kind: Pod\nmetadata: {name: a}', 'a.yaml:1: apiVersion: missing, expected v1'],
   ['kind: Foo', 'a.yaml:1: apiVersion: missing, expected the API group and version of the object'],
   [
     'apiVersion: v1\nkind: Pood',
-    'a.yaml:2: kind: warning: unknown kind Pood of v1, expected Namespace, Node, Pod, Service, Deployment, EndpointSlice, NetworkPolicy',
+    'a.yaml:2: kind: warning: unknown kind Pood of v1, expected Namespace, Node, Pod, Service, Deployment, EndpointSlice, NetworkPolicy, ServiceCIDR',
   ],
   [
     'apiVersion: networking.k8s.io/v1\nkind: NetworkPolcy',
-    'a.yaml:2: kind: unknown kind NetworkPolcy of networking.k8s.io/v1, expected Namespace, Node, Pod, Service, Deployment, EndpointSlice, NetworkPolicy',
+    'a.yaml:2: kind: unknown kind NetworkPolcy of networking.k8s.io/v1, expected Namespace, Node, Pod, Service, Deployment, EndpointSlice, NetworkPolicy, ServiceCIDR',
   ],
   [
     'apiVersion: apps/v1\nkind: StatefulSet',
