@@ -21,6 +21,7 @@ export function compileOptions(
     hostEndpointAction,
     invalidDrop,
     interfacePrefixes,
+    ...(config.natOutgoing ? { natOutgoing: config.clusterCidrs } : {}),
     ...(config.serviceProxy ? { services: serviceOptions(config, nodeName, state, facts) } : {}),
   };
 }

@@ -14,8 +14,28 @@ export interface Feature {
 /** The chain that is made and removed again. */
 export const preflightChain = chainName('cali-preflight');
 
-export function preflightFeatures(family: IpFamily, services: boolean): readonly Feature[] {
-  return services ? [...policyFeatures(family), ...serviceFeatures(family)] : policyFeatures(family);
+/** What will be written besides policies. */
+export interface PreflightScope {
+  /** Services will be served. */
+  readonly services: boolean;
+  /** Pods' packets that leave the cluster will be masqueraded. */
+  readonly natOutgoing?: boolean;
+}
+
+export function preflightFeatures(family: IpFamily, { services, natOutgoing }: PreflightScope): readonly Feature[] {
+  return [
+    ...policyFeatures(family),
+    ...(services ? serviceFeatures(family) : []),
+    ...(natOutgoing === true ? natOutgoingFeatures(family) : []),
+  ];
+}
+
+function natOutgoingFeatures(family: IpFamily): readonly Feature[] {
+  const set: Match = { kind: 'ipset', set: temporarySetName(9, family), sides: ['source'] };
+  return [
+    feature('match set', 'nat', { kind: 'none' }, [set]),
+    feature('target MASQUERADE (--random-fully)', 'nat', { kind: 'masquerade', randomFully: true }, []),
+  ];
 }
 
 function policyFeatures(family: IpFamily): readonly Feature[] {

@@ -10,14 +10,12 @@ import type { IptablesVariant } from './iptables/variant.ts';
 import { programName } from './iptables/variant.ts';
 import { KernelBackend } from './kernel-backend.ts';
 import { preflightChain, preflightFeatures } from './preflight-rules.ts';
-import type { Feature } from './preflight-rules.ts';
+import type { Feature, PreflightScope } from './preflight-rules.ts';
 
-export interface PreflightOptions {
+export interface PreflightOptions extends PreflightScope {
   readonly run: Run;
   readonly variant: IptablesVariant;
   readonly families: readonly IpFamily[];
-  /** Services will be served too. */
-  readonly services: boolean;
 }
 
 export interface Missing {
@@ -87,7 +85,7 @@ async function versionOf(run: Run, argv: Argv): Promise<string | undefined> {
 }
 
 /** A preflight that was killed has left its chain, which keeps its set: the trial would take that for a missing set type. */
-async function removeLeftovers({ run, variant, services }: PreflightOptions, family: IpFamily): Promise<void> {
+async function removeLeftovers({ run, variant, ...scope }: PreflightOptions, family: IpFamily): Promise<void> {
   const destroy: Argv = ['ipset', '-exist', 'destroy', temporarySetName(9, family)];
   const isInUse = await run(destroy).then(
     () => false,
@@ -95,7 +93,7 @@ async function removeLeftovers({ run, variant, services }: PreflightOptions, fam
   );
   if (!isInUse) return;
   const backend = new KernelBackend({ run, variant, ownership: { services: false } });
-  for (const table of new Set(preflightFeatures(family, services).map((feature) => feature.table))) {
+  for (const table of new Set(preflightFeatures(family, scope).map((feature) => feature.table))) {
     // What cannot be removed is told of by the trial.
     await backend.apply({ kind: 'remove-chains', family, table, names: [preflightChain] }).catch(() => undefined);
   }
@@ -119,13 +117,13 @@ async function missingSetTypes(run: Run, family: IpFamily): Promise<readonly Mis
 
 /** All features of a table at once; one by one only where that fails. */
 async function missingFeatures(options: PreflightOptions, family: IpFamily): Promise<readonly Missing[]> {
-  const { run, variant, services } = options;
+  const { run, variant } = options;
   const backend = new KernelBackend({ run, variant, ownership: { services: false } });
   const set = temporarySetName(9, family);
   await run(['ipset', '-exist', 'create', set, 'hash:net', 'family', family === 'ipv4' ? 'inet' : 'inet6']).catch(
     () => undefined, // a missing set type has its own message
   );
-  const features = preflightFeatures(family, services);
+  const features = preflightFeatures(family, options);
   const missing: Missing[] = [];
   for (const table of new Set(features.map((feature) => feature.table))) {
     const ofTable = features.filter((feature) => feature.table === table);

@@ -12,17 +12,17 @@ export function addCheckCommand(program: Command, io: CommandIo): void {
     .command('check')
     .description('the preflight alone: does this machine have all that the agent needs?')
     .addOption(outputOption(['yaml', 'json']));
-  addConfigOptions(command, ['ipFamilies', 'iptablesBackend', 'serviceProxy'])
+  addConfigOptions(command, ['ipFamilies', 'iptablesBackend', 'serviceProxy', 'clusterCidrs', 'natOutgoing'])
     .addHelpText('after', examples('sluice check', 'sluice check --ip-families ipv4 --iptables-backend legacy -o json'))
     .action(async (options: { readonly output?: OutputFormat }) => {
-      const { ipFamilies: families, iptablesBackend, serviceProxy: services } = configOf(options, io);
+      const { ipFamilies: families, iptablesBackend, serviceProxy: services, natOutgoing } = configOf(options, io);
       const [{ run }, { detectVariant }, { preflight }] = await Promise.all([
         import('../backends/exec.ts'),
         import('../backends/iptables/variant.ts'),
         import('../backends/preflight.ts'),
       ]);
       const { variant, reason, mixed } = await detectVariant(run, iptablesBackend);
-      const missing = await preflight({ run, variant, families, services });
+      const missing = await preflight({ run, variant, families, services, natOutgoing });
       if (options.output !== undefined) {
         const answer = {
           ok: missing.length === 0,

@@ -24,6 +24,7 @@ export const renderKeys: readonly ConfigKey[] = [
   'interfacePrefixes',
   'serviceProxy',
   'clusterCidrs',
+  'natOutgoing',
   'nodePortAddresses',
   'localhostNodePorts',
   'masqueradeAll',

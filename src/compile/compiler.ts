@@ -11,7 +11,7 @@ import type { PolicyPlan, PolicyPlanDelta } from '../policy/plan.ts';
 import type { ServicePlan } from '../service/plan.ts';
 import { ServiceStage } from '../service/stage.ts';
 import { BaseStage } from './base-stage.ts';
-import { policyHooks } from './base/base-chains.ts';
+import { baseHooks } from './base/base-chains.ts';
 import { bindEndpoints, type BoundEndpoint, type BoundEndpoints } from './bound-endpoint.ts';
 import { EndpointStage } from './endpoint-stage.ts';
 import type { CompileOptions } from './options.ts';
@@ -124,7 +124,7 @@ export class Compiler {
   /** Policy's above Services': KUBE-FORWARD accepts what is marked for masquerade. */
   #putHooks(builder: DeltaBuilder): void {
     for (const family of this.#options.ipFamilies) {
-      builder.putHooks(family, [...policyHooks, ...(this.#services?.hooks(family) ?? [])]);
+      builder.putHooks(family, [...baseHooks(this.#options), ...(this.#services?.hooks(family) ?? [])]);
     }
   }
 

@@ -1,6 +1,6 @@
 /** The choices of an administrator that decide what is rendered (interface.md, agent configuration). */
 import type { ServiceOptions } from '../service/options.ts';
-import type { IpFamily } from '../lib/ip.ts';
+import type { Cidr, IpFamily } from '../lib/ip.ts';
 
 export interface CompileOptions {
   readonly nodeName: string;
@@ -12,6 +12,8 @@ export interface CompileOptions {
   readonly invalidDrop: boolean;
   /** Interface prefixes that belong to pods alone: unknown interfaces with them are dropped. */
   readonly interfacePrefixes: readonly string[];
+  /** Pod networks of the whole cluster: what they send out of it gets the node's address. Absent: it keeps the pod's. */
+  readonly natOutgoing?: readonly Cidr[];
   /** Absent: Services are somebody else's. */
   readonly services?: ServiceOptions;
 }

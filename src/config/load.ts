@@ -136,5 +136,8 @@ function conflictIn(config: Config): string | undefined {
   if (config.localTrafficDetector === 'interfacePrefix' && config.interfacePrefixes.length === 0) {
     return 'localTrafficDetector: interfacePrefix needs interfacePrefixes, got none';
   }
+  if (config.natOutgoing && config.clusterCidrs.length === 0) {
+    return 'natOutgoing: needs clusterCidrs, to know what is outside of the cluster, got none';
+  }
   return undefined;
 }

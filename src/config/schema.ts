@@ -59,7 +59,7 @@ export const configSchema = z.strictObject({
   natOutgoing: z
     .boolean()
     .default(false)
-    .describe("Whether pods' traffic that leaves the cluster gets the node's address."),
+    .describe("Whether pods' traffic to addresses outside clusterCidrs gets the node's address."),
   nodePortAddresses: z
     .array(cidr)
     .prefault([])

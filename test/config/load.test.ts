@@ -104,6 +104,10 @@ test.each([
     { flags: { localTrafficDetector: 'interfacePrefix' } },
     'localTrafficDetector: interfacePrefix needs interfacePrefixes, got none',
   ],
+  [
+    { flags: { natOutgoing: true } },
+    'natOutgoing: needs clusterCidrs, to know what is outside of the cluster, got none',
+  ],
 ])('%j is refused', (sources, problem) => {
   expect(problemsOf(sources)).toEqual([problem]);
 });

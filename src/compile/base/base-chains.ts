@@ -1,4 +1,5 @@
 /** Everything of a family that does not depend on what the policies say. */
+import type { CompileOptions } from '../options.ts';
 import type { Hook, Rule } from '../../dataplane/rule.ts';
 import { acceptMark } from '../../dataplane/marks.ts';
 import { accept, hasMark, jumpTo } from '../../dataplane/rule-parts.ts';
@@ -7,6 +8,7 @@ import { forwardChain, inputChain, postroutingChain, preroutingChain } from './c
 import { fromDispatch, toDispatch } from './dispatch.ts';
 import { guardChain } from './guard.ts';
 import { forwardChainOf, inputChains, selfChains } from './host-chains.ts';
+import { natOutgoingChains, natOutgoingHook } from './nat-outgoing.ts';
 import { sourceCheckChains } from './source-check.ts';
 
 export function renderBaseChains(input: BaseInput): readonly TableChain[] {
@@ -19,11 +21,18 @@ export function renderBaseChains(input: BaseInput): readonly TableChain[] {
     ...from.chains,
     ...to.chains,
   ];
+  const nat = input.options.natOutgoing === undefined ? [] : natOutgoingChains(input.family);
   return [
     ...sourceCheckChains(input).map((chain) => ({ table: 'raw', chain }) as const),
     { table: 'mangle', chain: guardChain(input.family) },
+    ...nat.map((chain) => ({ table: 'nat', chain }) as const),
     ...filter.map((chain) => ({ table: 'filter', chain }) as const),
   ];
+}
+
+/** All of ours that do not belong to Services. */
+export function baseHooks({ natOutgoing }: Pick<CompileOptions, 'natOutgoing'>): readonly Hook[] {
+  return natOutgoing === undefined ? policyHooks : [...policyHooks, natOutgoingHook];
 }
 
 /** Policy comes before everybody else's accepts, so before KUBE-FORWARD's; the verdict is carried out after everybody else. */

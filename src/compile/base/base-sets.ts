@@ -5,6 +5,7 @@ import type { WorkloadEndpoint } from '../../policy/plan.ts';
 import { addressOf, type BoundEndpoint } from '../bound-endpoint.ts';
 import type { CompileOptions } from '../options.ts';
 import { cutSet, policedSet, programmedSet } from './base-input.ts';
+import { natOutgoingSets } from './nat-outgoing.ts';
 
 export interface LocalPods {
   /** Those whose way in and out is known. */
@@ -43,6 +44,7 @@ export function baseSets(family: IpFamily, options: CompileOptions, { bound, pla
     },
   ];
   if (options.established === 'cut') sets.push(cutSetOf(family));
+  if (options.natOutgoing !== undefined) sets.push(...natOutgoingSets(family, options.natOutgoing));
   return sets;
 }
 

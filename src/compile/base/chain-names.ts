@@ -25,5 +25,8 @@ export const rawPortChain = chainName('cali-raw-port');
 export const rawNeighbourChain = chainName('cali-raw-nd');
 export const rawRouterChain = chainName('cali-raw-router');
 
-/** mangle: the guard. */
+/** nat: what leaves the cluster. */
+export const natOutgoingChain = chainName('cali-nat-outgoing');
+
+/** mangle: the guard; nat: what leaves the cluster. */
 export const postroutingChain = chainName('cali-POSTROUTING');
