@@ -35,11 +35,12 @@ function dns(clusterIp: string, nodePort: number): string {
   return `apiVersion: v1
 kind: Service
 metadata: { name: dns }
-spec: { type: NodePort, clusterIP: ${clusterIp}, selector: { app: dns }, ports: [{ port: 53, protocol: UDP, nodePort: ${nodePort} }] }
+spec: { type: LoadBalancer, clusterIP: ${clusterIp}, selector: { app: dns }, ports: [{ port: 53, protocol: UDP, nodePort: ${nodePort} }] }
+status: { loadBalancer: { ingress: [{ ip: 203.0.113.53 }] } }
 `;
 }
 
-const all = ['pod', 'node', 'outside'] as const;
+const all = ['pod', 'node', 'outside', 'balanced'] as const;
 
 for (const iptables of ['nft', 'legacy'] as const) {
   describeKernel(`UDP flows of Services, ${iptables}`, () => {
@@ -61,6 +62,7 @@ for (const iptables of ['nft', 'legacy'] as const) {
         [from('node/node1')]: [{ id: 'node', address: '10.96.0.10', port: 53 }],
         [from('outside')]: [
           { id: 'outside', address: node, port: 30_530 },
+          { id: 'balanced', address: '203.0.113.53', port: 53 },
           { id: 'calm nodePort', address: node, port: 30_520 },
           { id: 'new nodePort', address: node, port: 30_531 },
         ],
@@ -72,7 +74,7 @@ for (const iptables of ['nft', 'legacy'] as const) {
       await lab.down();
     });
 
-    test('105: the endpoint is exchanged for one of another node; the old one would still answer', async () => {
+    test('105, 108: the endpoint is exchanged for one of another node; the old one would still answer', async () => {
       await lab.write('pods.yaml', pods({ 'dns-b': 'dns' }));
       await answersAre('dns-b');
     });
@@ -121,7 +123,7 @@ for (const iptables of ['nft', 'legacy'] as const) {
       await answersAre();
     });
 
-    test('109: flows of a Service that did not change were never touched', async () => {
+    test('109, 118: flows of a Service that did not change were never touched, also while agents died', async () => {
       expect((await labObjects(lab.state)).services.has('default/calm')).toBe(true);
       for (const id of ['calm', 'calm nodePort']) {
         expect(asking.ever(id)).toEqual(['calm-a']);
