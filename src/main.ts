@@ -9,4 +9,5 @@ enableCompileCache(join(import.meta.dirname, '..', 'node_modules', '.cache', 'sl
 setTimeout(flushCompileCache, 5000).unref();
 
 const { runCommandLine } = await import('./cli/run-command-line.ts');
-process.exitCode = await runCommandLine(process.argv.slice(2));
+const { labCommands } = await import('./cli/lab-commands.ts');
+process.exitCode = await runCommandLine(process.argv.slice(2), labCommands);

@@ -3,6 +3,8 @@ import { dirname, join } from 'node:path';
 import { parseSync } from 'oxc-parser';
 import { mayImport, processFile, processModules, pureLayers, pureModules } from '../scripts/layers.ts';
 
+const mainFiles: readonly string[] = ['main.ts', 'node-main.ts'];
+
 /** Every `file: problem` in a source tree. */
 export function violations(sourceRoot: string): readonly string[] {
   return globSync('**/*.ts', { cwd: sourceRoot }).flatMap((file) => {
@@ -22,8 +24,11 @@ function violation(file: string, layer: string, specifier: string): readonly str
     const isPure = !pureLayers.includes(layer) || pureModules.includes(specifier);
     return isPure ? [] : [`${file}: the pure layer ${layer} may not import ${specifier}`];
   }
-  const to = layerOf(join(dirname(file), specifier));
-  if (layer === 'main.ts') return to === 'cli' ? [] : [`${file}: main may import cli only, not ${to}`];
+  const path = join(dirname(file), specifier);
+  // The version is data of the project, not a layer.
+  if (path === '../package.json') return [];
+  const to = layerOf(path);
+  if (mainFiles.includes(layer)) return to === 'cli' ? [] : [`${file}: main may import cli only, not ${to}`];
   if (to === layer || (mayImport[layer] ?? []).includes(to)) return [];
   return [`${file}: ${layer} may not import ${to}`];
 }

@@ -5,19 +5,21 @@ import { addAgentCommand } from './agent.ts';
 import { addCheckCommand } from './check.ts';
 import { addCleanupCommand } from './cleanup.ts';
 import { addCompletionCommand } from './completion.ts';
-import { addDemoCommand } from './demo.ts';
 import { examples } from './examples.ts';
 import { addExplainCommand } from './explain.ts';
 import { addGetCommand } from './get.ts';
 import type { CommandIo } from './io.ts';
-import { addLabCommand } from './lab.ts';
 import { addMatrixCommand } from './matrix.ts';
 import { addRenderCommand } from './render.ts';
 import { addStatusCommand } from './status.ts';
 import { addTestCommand } from './test.ts';
 import { addVersionCommand } from './version.ts';
 
-const addCommands = [
+/** Adds one command to the tree. */
+export type AddCommand = (program: Command, io: CommandIo) => void;
+
+/** What a node's image has too. */
+const nodeCommands: readonly AddCommand[] = [
   addAgentCommand,
   addRenderCommand,
   addExplainCommand,
@@ -28,12 +30,10 @@ const addCommands = [
   addCheckCommand,
   addVersionCommand,
   addCleanupCommand,
-  addLabCommand,
-  addDemoCommand,
-  addCompletionCommand,
 ];
 
-export function createProgram(io: CommandIo): Command {
+/** `others`: commands that need more than a node has. */
+export function createProgram(io: CommandIo, others: readonly AddCommand[]): Command {
   const program = new Command('sluice')
     .description(
       'A Kubernetes node agent: NetworkPolicy by ipsets and Calico-style iptables chains, and an explanation for every packet.',
@@ -44,6 +44,6 @@ export function createProgram(io: CommandIo): Command {
     .showHelpAfterError('(add --help for usage)')
     .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.error(text) })
     .addHelpText('after', examples('sluice explain frontend db:80 --manifests examples/seed'));
-  for (const add of addCommands) add(program, io);
+  for (const add of [...nodeCommands, ...others, addCompletionCommand]) add(program, io);
   return program;
 }

@@ -4,12 +4,14 @@ import { ConfigError } from '../config/config-error.ts';
 import { CliError, exitCodes } from './exit-code.ts';
 import type { ExitCode } from './exit-code.ts';
 import { processIo } from './io.ts';
+import type { AddCommand } from './program.ts';
 import { createProgram } from './program.ts';
 
-export async function runCommandLine(argv: readonly string[]): Promise<number> {
+/** The exit code. `others`: commands besides those of a node. */
+export async function runCommandLine(argv: readonly string[], others: readonly AddCommand[]): Promise<number> {
   const io = processIo();
   try {
-    await createProgram(io).parseAsync(argv, { from: 'user' });
+    await createProgram(io, others).parseAsync(argv, { from: 'user' });
     return io.passedExitCode ?? io.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.badInput;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { CommandIo } from '../../src/cli/io.ts';
+import { labCommands } from '../../src/cli/lab-commands.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { configKeys } from '../../src/config/schema.ts';
 import { flagOf } from '../../src/config/option-text.ts';
@@ -59,7 +60,7 @@ function programForTests() {
     exitCode: 0,
     passedExitCode: undefined,
   };
-  return { program: createProgram(io), printed: () => lines };
+  return { program: createProgram(io, labCommands), printed: () => lines };
 }
 
 function everyCommand(command: Command): readonly Command[] {
