@@ -25,7 +25,7 @@ import { mayDeny } from './may-deny.ts';
 import { Reconciler } from './reconciler.ts';
 
 /** The open connections that have an end among `touching`. */
-export type ReadConversations = (family: IpFamily, touching: ReadonlySet<IpAddress>) => Promise<TrackedConversations>;
+export type ReadConversations = (touching: ReadonlySet<IpAddress>) => Promise<TrackedConversations>;
 
 /** What is needed of the writer (backends/kernel-writer.ts). */
 export interface MemberWriter {
@@ -123,8 +123,11 @@ export class CutKeeper {
     const due = { ...this.#due };
     Object.assign(this.#due, { dump: false, sweep: false });
     try {
-      const results = await Promise.allSettled(ipFamilies.map((family) => this.#roundOf(family, due)));
-      for (const result of results) if (result.status === 'rejected') throw result.reason;
+      const subjects = await this.#releaseAll();
+      if (subjects.size > 0 && (due.dump || due.sweep)) {
+        const tracked = await this.#options.readConversations(subjects);
+        await inBoth((family) => this.#cutAndSweep(family, tracked, { ...due, started }));
+      }
     } catch (error) {
       this.#due.dump ||= due.dump;
       this.#due.sweep ||= due.sweep;
@@ -144,17 +147,23 @@ export class CutKeeper {
     return Math.max(next, now - started);
   }
 
-  async #roundOf(family: IpFamily, due: { readonly dump: boolean; readonly sweep: boolean }): Promise<void> {
-    const started = this.#options.clock.now();
-    const subjects = await this.#release(family);
-    if (subjects.size === 0) this.#denied.delete(family);
-    if (subjects.size === 0 || !(due.dump || due.sweep)) return;
-    const tracked = await this.#options.readConversations(family, subjects);
+  async #cutAndSweep(
+    family: IpFamily,
+    all: TrackedConversations,
+    { started, sweep }: { readonly started: number; readonly sweep: boolean },
+  ): Promise<void> {
+    const tracked = new Map([...all].filter(([, conversation]) => conversation.family === family));
     await this.#cut(family, tracked, started);
-    if (due.sweep) await this.#sweep(family, tracked);
+    if (sweep) await this.#sweep(family, tracked);
   }
 
-  /** Lets go of what policy allows again: needs no dump. Answers whose connections can be denied at all. */
+  /** Answers whose connections can be denied at all. */
+  async #releaseAll(): Promise<ReadonlySet<IpAddress>> {
+    const subjects = await inBoth((family) => this.#release(family));
+    return new Set(subjects.flatMap((ofFamily) => [...ofFamily]));
+  }
+
+  /** Lets go of what policy allows again: needs no dump. Answers as `#releaseAll` does. */
   async #release(family: IpFamily): Promise<ReadonlySet<IpAddress>> {
     const judge = this.#judge();
     if (judge === undefined) return new Set();
@@ -168,7 +177,9 @@ export class CutKeeper {
       await this.#change(family, { add: [], remove });
       this.#options.logger.info({ ipFamily: family, members: remove.length }, 'connections were let go again');
     }
-    return new Set([...judge.subjects].filter((address) => familyOf(address) === family));
+    const subjects = new Set([...judge.subjects].filter((address) => familyOf(address) === family));
+    if (subjects.size === 0) this.#denied.delete(family);
+    return subjects;
   }
 
   /** Judged by the rules as they are after the dump: they may have changed meanwhile. */
@@ -222,6 +233,15 @@ export class CutKeeper {
     readiness.unready(cutPart, `connections that policy denies are not cut: ${messageOf(error)}`);
     logger.warn({ part: cutPart, attempt, retryInMs, err: error }, 'cutting of connections failed');
   }
+}
+
+/** Side by side; the first failure counts when both have ended. */
+async function inBoth<T>(act: (family: IpFamily) => Promise<T>): Promise<readonly T[]> {
+  const results = await Promise.allSettled(ipFamilies.map(act));
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
 }
 
 /** In turns, for there may be thousands. What no connection can be is not denied. */

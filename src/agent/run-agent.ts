@@ -1,7 +1,7 @@
 /** The composition root: everything is made here, by plain constructor calls. */
 import { join } from 'node:path';
 import { Conntrack } from '../backends/conntrack/conntrack.ts';
-import { readConversations } from '../backends/conntrack/conversations.ts';
+import { ConversationTable } from '../backends/conntrack/conversations.ts';
 import { converse, run } from '../backends/exec.ts';
 import { OwnProcesses } from '../backends/iptables/rule-events.ts';
 import { detectVariant } from '../backends/iptables/variant.ts';
@@ -23,6 +23,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { Readiness } from '../telemetry/readiness.ts';
 import { systemClock } from '../telemetry/system-clock.ts';
 import { sluiceVersion } from '../telemetry/version.ts';
+import type { AgentParts } from './agent.ts';
 import { Agent, readinessParts } from './agent.ts';
 import { LiveAgentView } from './agent-view.ts';
 import { compileOptions } from './compile-options.ts';
@@ -49,7 +50,8 @@ export async function runAgent({ config, nodeName, logger }: AgentSettings, sign
   const kubeProxy = config.serviceProxy ? await findKubeProxy() : undefined;
   if (kubeProxy !== undefined) throw new MachineError(kubeProxyRefusal(kubeProxy));
   const variant = await pinVariant(config, logger);
-  const machine = new MachineCheck({ run, variant, families: config.ipFamilies, services: config.serviceProxy });
+  const { ipFamilies: families, serviceProxy: services, natOutgoing } = config;
+  const machine = new MachineCheck({ run, variant, families, services, natOutgoing });
   const { agent, view } = assemble({ config, nodeName, logger }, variant, machine);
   const listeners = await listenOnAll(config, view);
   try {
@@ -107,7 +109,7 @@ function assemble(
       readiness,
     }),
     writer: new KernelWriter({ backend }),
-    ...(config.established === 'cut' ? { readConversations: readConversations.bind(undefined, run) } : {}),
+    ...cutParts(config),
     compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
     ...(config.serviceProxy ? { services: serviceKeeper(config, logger, metrics) } : {}),
     checkMachine: () => machine.result,
@@ -130,6 +132,11 @@ function assemble(
     iptablesBackend: variant,
   };
   return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity }) };
+}
+
+function cutParts({ established }: Config): Pick<AgentParts, 'readConversations'> {
+  const table = new ConversationTable(run);
+  return established === 'cut' ? { readConversations: (touching) => table.read(touching) } : {};
 }
 
 function serviceKeeper({ ipFamilies: families, runDir }: Config, logger: Logger, metrics: Metrics): ServiceKeeper {

@@ -1,6 +1,6 @@
 /** Open connections and policies that come and go, on a kernel and a conntrack table that are only pretended. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readConversations } from '../../src/backends/conntrack/conversations.ts';
+import { ConversationTable } from '../../src/backends/conntrack/conversations.ts';
 import type { ReadConversations } from '../../src/agent/cut-keeper.ts';
 import type { NetworkPolicy } from '../../src/cluster/objects.ts';
 import type { ClusterChange } from '../../src/cluster/state.ts';
@@ -35,7 +35,8 @@ beforeEach(() => {
 afterEach(() => stopAgent(started));
 
 function start(kernel?: FakeKernel): StartedAgent {
-  const read: ReadConversations = (family, touching) => readConversations(conntrack.run, family, touching);
+  const table = new ConversationTable(conntrack.run);
+  const read: ReadConversations = (touching) => table.read(touching);
   return startAgent(kernel, { readConversations: read });
 }
 
@@ -66,7 +67,7 @@ test('at start: what the policies deny, and nothing else', async () => {
   for (const member of [denied, allowed, elsewhere, fromNode]) conntrack.open(member);
   await bringUp();
   expect(cut()).toEqual([denied]);
-  expect(conntrack.dumps).toEqual(['ipv4']);
+  expect(conntrack.dumps).toEqual(['all']);
   expect(started.readiness.parts.at(-1)).toEqual({ part: 'connections' });
 });
 

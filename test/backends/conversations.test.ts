@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { ConversationReader, readConversations } from '../../src/backends/conntrack/conversations.ts';
-import { run } from '../../src/backends/exec.ts';
+import { ConversationReader, ConversationTable, conntrackFile } from '../../src/backends/conntrack/conversations.ts';
+import { CommandError, run } from '../../src/backends/exec.ts';
 import { conversationMember, parseConversationMember } from '../../src/dataplane/conversation.ts';
 import type { IpAddress } from '../../src/lib/ip.ts';
 import { ip } from '../lab/cluster.ts';
@@ -75,19 +75,63 @@ test('a set member and the conversation it stands for', () => {
   }
 });
 
-test('the program is asked for one family, and all that it prints is read', async () => {
-  const asked: string[] = [];
-  const lines = Array.from({ length: 5000 }, (_, port) => toService.replaceAll('8080', String(port + 1)));
-  const found = await readConversations(
-    (argv, options) => {
-      asked.push(argv.join(' '));
-      return run(['cat'], { ...options, input: lines.join('') });
-    },
-    'ipv4',
-    local,
+test('the kernel prints it in its own way, with IPv6 addresses in full', () => {
+  const inFull = (line: string): string =>
+    line
+      .replaceAll('fd00::26', 'fd00:0000:0000:0000:0000:0000:0000:0026')
+      .replaceAll('fd00::', 'fd00:0000:0000:0000:0000:0000:0000:00');
+  const own = [
+    ...[toService, dns, ping, timestamp, gre].map((line) => `ipv4     2 ${line}`),
+    ...[tcp6.replaceAll('fd00::1:27', 'fd00::27'), ping6].map((line) => `ipv6     10 ${inFull(line)}`),
+  ];
+  expect(own.at(-1)).toContain(
+    'src=fd00:0000:0000:0000:0000:0000:0000:0026 dst=fd00:0000:0000:0000:0000:0000:0000:0027 type=128',
   );
-  expect(asked).toEqual(['conntrack -L -f ipv4']);
-  expect(found.size).toBe(5000);
+  expect(read(own.join(''))).toEqual([
+    '10.88.0.26,tcp:8080,10.88.1.27 1',
+    '10.88.0.26,udp:53,10.88.2.2 1',
+    '10.88.0.26,icmp:echo-request,10.88.1.27 1',
+    'fd00::26,tcp:80,fd00::27 1',
+    'fd00::26,ipv6-icmp:echo-request,fd00::27 1',
+  ]);
+});
+
+/** A conntrack that prints these lines, and notes what it was asked; `fileError`: what `cat` says instead. */
+function tableOf(lines: readonly string[], fileError?: string) {
+  const asked: string[] = [];
+  const table = new ConversationTable((argv, options) => {
+    asked.push(argv.join(' '));
+    if (argv[0] === 'cat' && fileError !== undefined)
+      throw new CommandError({ argv, exitCode: 1, stderr: `cat: ${conntrackFile}: ${fileError}` });
+    return run(['cat'], { ...options, input: lines.join('') });
+  });
+  return { asked, table };
+}
+
+const manyLines = Array.from({ length: 5000 }, (_, port) => toService.replaceAll('8080', String(port + 1)));
+
+test('one read serves both families, and all that is printed is read', async () => {
+  const { asked, table } = tableOf(manyLines);
+  expect((await table.read(local)).size).toBe(5000);
+  expect(asked).toEqual([`cat ${conntrackFile}`]);
+});
+
+test('a kernel without the file is asked by the conntrack program, for the families that matter', async () => {
+  const { asked, table } = tableOf(manyLines, 'No such file or directory');
+  expect((await table.read(local)).size).toBe(5000);
+  expect((await table.read(new Set([ip('10.88.0.26')]))).size).toBe(5000);
+  expect(asked).toEqual([
+    `cat ${conntrackFile}`,
+    'conntrack -L -f ipv4',
+    'conntrack -L -f ipv6',
+    'conntrack -L -f ipv4',
+  ]);
+});
+
+test('a file that cannot be read for a moment is tried again', async () => {
+  const { asked, table } = tableOf(manyLines, 'Cannot allocate memory');
+  for (const _ of [1, 2]) expect((await table.read(new Set([ip('10.88.0.26')]))).size).toBe(5000);
+  expect(asked.filter((argv) => argv.startsWith('cat'))).toHaveLength(2);
 });
 
 test('100,000 entries are read in well under half a second', () => {

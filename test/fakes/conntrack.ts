@@ -1,9 +1,10 @@
-/** A conntrack table without a kernel: connections come and go, `conntrack -L` prints them. */
+/** A conntrack table without a kernel: connections come and go, the kernel's file and `conntrack -L` print them. */
 import type { Argv, CommandResult, Run, RunOptions } from '../../src/backends/exec.ts';
+import { conntrackFile } from '../../src/backends/conntrack/conversations.ts';
 import { CommandError } from '../../src/backends/exec.ts';
 
 export class FakeConntrack {
-  /** Dumps that were asked for, by family. */
+  /** Dumps that were made, by what was asked for. */
   readonly dumps: string[] = [];
   isBroken = false;
   readonly #lines = new Map<string, string>();
@@ -21,12 +22,14 @@ export class FakeConntrack {
 
   readonly run: Run = async (argv: Argv, options: RunOptions = {}): Promise<CommandResult> => {
     await Promise.resolve();
-    const [program, verb, , family = ''] = argv;
-    if (program !== 'conntrack' || verb !== '-L')
+    const [program, verb, , family = 'all'] = argv;
+    const isFile = program === 'cat' && verb === conntrackFile;
+    if (!isFile && (program !== 'conntrack' || verb !== '-L'))
       throw new CommandError({ argv, exitCode: 2, stderr: 'unknown option' });
-    this.dumps.push(family);
     if (this.isBroken) throw new CommandError({ argv, exitCode: 1, stderr: 'Operation failed' });
-    const text = [...this.#lines].flatMap(([line, own]) => (own === family ? [line] : [])).join('');
+    this.dumps.push(family);
+    const wanted = [...this.#lines].filter(([, own]) => isFile || own === family);
+    const text = wanted.map(([line, own]) => (isFile ? `${own}     2 ${line}` : line)).join('');
     options.onStdout?.(text);
     return { stdout: options.onStdout === undefined ? text : '', stderr: '', durationMs: 1 };
   };
