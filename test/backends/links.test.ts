@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { NetworkView } from '../../src/backends/links/bindings.ts';
 import { findBindings } from '../../src/backends/links/bindings.ts';
@@ -199,4 +201,10 @@ test('settings that are not there or cannot be set are named', async () => {
 
 test('a setting is a file', () => {
   expect(sysctlPath('net.bridge.bridge-nf-call-iptables')).toBe('/proc/sys/net/bridge/bridge-nf-call-iptables');
+});
+
+test('in a container it is a file of the directory that the chart mounts', () => {
+  const mounted = tmpdir();
+  expect(sysctlPath('net.ipv4.ip_forward', mounted)).toBe(join(mounted, 'ipv4/ip_forward'));
+  expect(sysctlPath('kernel.modprobe', mounted)).toBe('/proc/sys/kernel/modprobe');
 });

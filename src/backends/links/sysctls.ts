@@ -1,5 +1,7 @@
 /** Kernel settings that policy depends on: read, set where wrong, and told, never silently restored. */
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { IpFamily } from '../../lib/ip.ts';
 
 /** By name (`net.ipv4.ip_forward`). /proc/sys/net shows the network namespace of whoever opens it. */
@@ -31,7 +33,7 @@ export interface SysctlNeeds {
   readonly conntrackTimeouts?: boolean;
 }
 
-/** /proc/sys of this process. */
+/** /proc/sys of this process, or the node's own where the chart mounts it. */
 export const procSysctls: SysctlAccess = {
   read: async (name) => {
     try {
@@ -44,8 +46,17 @@ export const procSysctls: SysctlAccess = {
   write: (name, value) => writeFile(sysctlPath(name), value),
 };
 
-export function sysctlPath(name: string): string {
-  return `/proc/sys/${name.replaceAll('.', '/')}`;
+/**
+ * Container runtimes give a container without full privilege its /proc/sys read-only, and refuse a mount inside /proc: the
+ * chart mounts the node's /proc/sys/net here, writable. It shows the same network namespace.
+ */
+const mountedNet = '/host/proc/sys/net';
+
+/** `netDirectory`: for tests. */
+export function sysctlPath(name: string, netDirectory = mountedNet): string {
+  const path = name.replaceAll('.', '/');
+  const [first = '', ...rest] = path.split('/');
+  return first === 'net' && existsSync(netDirectory) ? join(netDirectory, ...rest) : `/proc/sys/${path}`;
 }
 
 /** Sets what is wrong. `before` is worth keeping: cleanup prints it. */
