@@ -12,7 +12,7 @@ if (process.env.CI !== undefined) throw new Error('golden files are not written 
 const isRoot = process.getuid?.() === 0;
 const names = process.argv.length > 2 ? process.argv.slice(2) : scenarioNames;
 for (const name of names) {
-  const rendered = goldenTexts((await loadScenario(name)).state);
+  const rendered = goldenTexts(await loadScenario(name));
   const saved = isRoot ? await savedTexts(rendered) : {};
   for (const [file, text] of Object.entries({ ...rendered, ...saved })) {
     writeFileSync(join(scenariosFolder, name, file), text);

@@ -1,5 +1,5 @@
-/** A scenario folder: `manifests.yaml`, `flows.yaml`, and what `sluice render --node node-a` prints for it. */
-import { readdirSync, readFileSync } from 'node:fs';
+/** A scenario folder: `manifests.yaml`, `flows.yaml`, at need `options.yaml`, and what `sluice render --node node-a` prints for it. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import * as z from 'zod';
@@ -10,6 +10,7 @@ import { syntheticFacts } from '../src/compile/synthetic-facts.ts';
 import { ipSetRestoreText, iptablesRestoreText } from '../src/dataplane/restore-text.ts';
 import type { Diagnostic } from '../src/lib/diagnostic.ts';
 import { clusterDefaults } from '../src/manifests/defaults.ts';
+import { parseCidr } from '../src/lib/ip.ts';
 import { loadManifests } from '../src/manifests/load-manifests.ts';
 
 export const scenariosFolder = join(import.meta.dirname, 'scenarios');
@@ -35,8 +36,18 @@ const Flow = z.strictObject({
 });
 export type ScenarioFlow = z.infer<typeof Flow>;
 
+const Pool = z.string().transform((text) => {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) throw new Error(`not a CIDR: ${text}`);
+  return cidr;
+});
+
+/** What an administrator would set for the scenario. */
+const Options = z.strictObject({ natOutgoing: z.array(Pool) });
+
 export interface Scenario {
   readonly name: string;
+  readonly options: CompileOptions;
   readonly state: ClusterStore;
   readonly diagnostics: readonly Diagnostic[];
   readonly flows: readonly ScenarioFlow[];
@@ -46,14 +57,20 @@ export async function loadScenario(name: string): Promise<Scenario> {
   const folder = join(scenariosFolder, name);
   const { state, diagnostics } = await loadManifests(join(folder, 'manifests.yaml'), scenarioDefaults);
   const flows = z.array(Flow).parse(parse(readFileSync(join(folder, 'flows.yaml'), 'utf8')));
-  return { name, state, diagnostics, flows };
+  return { name, options: optionsOf(folder), state, diagnostics, flows };
+}
+
+function optionsOf(folder: string): CompileOptions {
+  const file = join(folder, 'options.yaml');
+  if (!existsSync(file)) return scenarioOptions;
+  return { ...scenarioOptions, ...Options.parse(parse(readFileSync(file, 'utf8'))) };
 }
 
 export const scenarioDefaults = clusterDefaults({ ipFamilies: ['ipv4', 'ipv6'] });
 
 /** File name to text: the golden files of a scenario. */
-export function goldenTexts(state: ClusterStore): Readonly<Record<string, string>> {
-  const { dataplane } = compileAll(state, scenarioOptions, syntheticFacts(state, goldenNode));
+export function goldenTexts({ state, options }: Pick<Scenario, 'state' | 'options'>): Readonly<Record<string, string>> {
+  const { dataplane } = compileAll(state, options, syntheticFacts(state, goldenNode));
   return {
     'ipset.txt': ipSetRestoreText(dataplane),
     'restore.v4.txt': iptablesRestoreText(dataplane, 'ipv4'),

@@ -7,7 +7,7 @@ import { modelOf } from '../src/explain/compile-node.ts';
 import { investigate } from '../src/explain/investigate.ts';
 import { parseQuestion, type Question } from '../src/explain/question.ts';
 import { judgeQuestion } from './evaluator/judge-question.ts';
-import { goldenTexts, loadScenario, scenarioNames, scenarioOptions, scenariosFolder } from './scenario.ts';
+import { goldenTexts, loadScenario, scenarioNames, scenariosFolder } from './scenario.ts';
 
 test('there are scenarios and flows enough to mean something', async () => {
   const flows = (await Promise.all(scenarioNames.map(loadScenario))).flatMap((scenario) => scenario.flows);
@@ -24,11 +24,11 @@ test('docs/conformance.md names every scenario, and none that is not there', () 
 });
 
 describe.each(scenarioNames)('%s', async (name) => {
-  const { state, flows, diagnostics } = await loadScenario(name);
-  const model = modelOf({ state, optionsOf: (nodeName) => ({ ...scenarioOptions, nodeName }) });
+  const { state, options, flows, diagnostics } = await loadScenario(name);
+  const model = modelOf({ state, optionsOf: (nodeName) => ({ ...options, nodeName }) });
 
   test('renders its golden text', () => {
-    for (const [file, text] of Object.entries(goldenTexts(state))) {
+    for (const [file, text] of Object.entries(goldenTexts({ state, options }))) {
       expect(text, file).toBe(readFileSync(join(scenariosFolder, name, file), 'utf8'));
     }
   });
