@@ -77,7 +77,7 @@ export class Agent {
     this.#cuts = this.#cutKeeper(parts);
     this.#reconciler = new Reconciler({
       clock: parts.clock,
-      collectMs: 5,
+      collectMs: 1,
       minBackoffMs: 100,
       maxBackoffMs: 10_000,
       reconcile: () => this.#reconcile(),

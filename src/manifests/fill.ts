@@ -1,33 +1,23 @@
 /** What a cluster would fill in: what the files state wins, the rest is the first free value from a hash of the name, and stays. */
-import type {
-  ClusterObject,
-  EndpointSlice,
-  Namespace,
-  NetworkPolicy,
-  Node,
-  Pod,
-  ServiceCidr,
-} from '../cluster/objects.ts';
+import type { ClusterObject, EndpointSlice, Namespace, Node, Pod, Service } from '../cluster/objects.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
-import { unreachable } from '../lib/unreachable.ts';
 import type { ClusterDefaults } from './defaults.ts';
 import { NodeFiller } from './fill-nodes.ts';
 import { PodFiller } from './fill-pods.ts';
-import { FillReport } from './fill-report.ts';
+import type { FilledService } from './fill-services.ts';
 import { ServiceFiller } from './fill-services.ts';
 import { SliceFiller } from './fill-slices.ts';
-import { placeOf } from './keys.ts';
-import { MadeObjects, RepeatedRound } from './memory.ts';
-import type { ParsedDeployment, ParsedNode, ParsedObject, ParsedPod, ParsedService } from './parsed.ts';
+import { MadeObjects } from './memory.ts';
+import type { ParsedObject, ParsedPod } from './parsed.ts';
 import { namespaceLabels } from './read-node.ts';
+import { RepeatedRound } from './repeated-round.ts';
+import type { ObjectsByKind } from './sorted-kinds.ts';
+import { SortedKinds } from './sorted-kinds.ts';
 
 export interface FilledCluster {
   readonly objects: readonly ClusterObject[];
-  readonly diagnostics: readonly Diagnostic[];
-}
-
-interface FilledPods {
-  readonly pods: readonly Pod[];
+  /** The same kind by kind: a list that is the very same array as before holds the very same objects. */
+  readonly lists: readonly (readonly ClusterObject[])[];
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -39,9 +29,15 @@ export class ClusterFiller {
   readonly #namespaces = new MadeObjects<Namespace>();
   readonly #nodes: NodeFiller;
   readonly #pods: PodFiller;
-  readonly #podRounds = new RepeatedRound<FilledPods>();
   readonly #services: ServiceFiller;
   readonly #slices = new SliceFiller();
+  readonly #namespaceRounds = new RepeatedRound<readonly Namespace[]>();
+  readonly #expanded = new RepeatedRound<readonly ParsedPod[]>();
+  readonly #nodeRounds = new RepeatedRound<readonly Node[]>();
+  readonly #podRounds = new RepeatedRound<readonly Pod[]>();
+  readonly #serviceRounds = new RepeatedRound<readonly FilledService[]>();
+  readonly #plainServices = new RepeatedRound<readonly Service[]>();
+  readonly #sliceRounds = new RepeatedRound<readonly EndpointSlice[]>();
 
   constructor(defaults: ClusterDefaults) {
     this.#nodes = new NodeFiller(defaults);
@@ -51,105 +47,52 @@ export class ClusterFiller {
 
   /** The same objects in another order give the same cluster. No two of them have one identity. */
   fill(objects: readonly ParsedObject[]): FilledCluster {
-    const report = new FillReport();
-    const stated = sortByKind(objects);
-    const expanded = this.#pods.expand(stated.pods, stated.deployments, report);
-    const named = new Set(expanded.flatMap((pod) => pod.nodeName ?? []));
-    const nodes = this.#nodes.fill(stated.nodes, named, report);
-    const { pods, diagnostics } = this.#podRounds.of([expanded, nodes], () => this.#fillPods(expanded, nodes));
-    report.diagnostics.push(...diagnostics);
-    const services = this.#services.fill(stated.services, report);
-    const slices = this.#slices.fill(services, stated.slices, { pods, nodes });
-    const namespaces = this.#allNamespaces(stated.namespaces, objects);
-    return {
-      objects: [
-        ...namespaces,
-        ...nodes,
-        ...pods,
-        ...services.map(({ service }) => service),
-        ...slices,
-        ...stated.policies,
-        ...stated.serviceCidrs,
-      ],
-      diagnostics: report.diagnostics,
-    };
+    const kinds = new SortedKinds();
+    for (const object of objects) kinds.replace(undefined, object);
+    return this.fillKinds(kinds.lists);
   }
 
-  /** Most changes are of something else: then this costs a comparison. */
-  #fillPods(parsed: readonly ParsedPod[], nodes: readonly Node[]): FilledPods {
-    const report = new FillReport();
-    return { pods: this.#pods.fill(parsed, nodes, report), diagnostics: report.diagnostics };
+  /** The same for objects that are sorted already. What depends on lists that are the very same ones as in the call before is not made again. */
+  fillKinds(stated: ObjectsByKind): FilledCluster {
+    const expanded = this.#expanded.of([stated.pods, stated.deployments], (report) =>
+      this.#pods.expand(stated.pods, stated.deployments, report),
+    );
+    const nodes = this.#nodeRounds.of([stated.nodes, expanded.made], (report) =>
+      this.#nodes.fill(stated.nodes, new Set(expanded.made.flatMap((pod) => pod.nodeName ?? [])), report),
+    );
+    const pods = this.#podRounds.of([expanded.made, nodes.made], (report) =>
+      this.#pods.fill(expanded.made, nodes.made, report),
+    );
+    const services = this.#serviceRounds.of([stated.services], (report) =>
+      this.#services.fill(stated.services, report),
+    );
+    const slices = this.#sliceRounds.of([services.made, stated.slices, pods.made, nodes.made], () =>
+      this.#slices.fill(services.made, stated.slices, { pods: pods.made, nodes: nodes.made }),
+    );
+    const namespaces = this.#namespaceRounds.of([stated.namespaces, stated.namedNamespaces], () =>
+      this.#allNamespaces(stated),
+    );
+    const lists = [
+      namespaces.made,
+      nodes.made,
+      pods.made,
+      this.#plainServices.of([services.made], () => services.made.map(({ service }) => service)).made,
+      slices.made,
+      stated.policies,
+      stated.serviceCidrs,
+    ];
+    const rounds = [expanded, nodes, pods, services];
+    return { lists, objects: lists.flat(), diagnostics: rounds.flatMap(({ diagnostics }) => diagnostics) };
   }
 
   /** A namespace that is only named exists. */
-  #allNamespaces(stated: readonly Namespace[], objects: readonly ParsedObject[]): readonly Namespace[] {
+  #allNamespaces({ namespaces: stated, namedNamespaces }: ObjectsByKind): readonly Namespace[] {
     const known = new Set(stated.map(({ name }) => name));
-    const named = new Set(objects.flatMap((object) => ('namespace' in object ? [object.namespace] : [])));
-    const missing = [...named].filter((name) => !known.has(name)).toSorted();
+    const missing = namedNamespaces.filter((name) => !known.has(name));
     const made = missing.map((name) =>
       this.#namespaces.of(name, [], () => ({ kind: 'Namespace', name, labels: namespaceLabels(name, {}) })),
     );
     this.#namespaces.endRound();
     return [...stated, ...made];
-  }
-}
-
-interface ObjectsByKind {
-  readonly namespaces: Namespace[];
-  readonly nodes: ParsedNode[];
-  readonly pods: ParsedPod[];
-  readonly deployments: ParsedDeployment[];
-  readonly services: ParsedService[];
-  readonly slices: EndpointSlice[];
-  readonly policies: NetworkPolicy[];
-  readonly serviceCidrs: ServiceCidr[];
-}
-
-/** Sorted by name, so that values are given in one order whatever the order of the files. */
-function sortByKind(objects: readonly ParsedObject[]): ObjectsByKind {
-  const result: ObjectsByKind = {
-    namespaces: [],
-    nodes: [],
-    pods: [],
-    deployments: [],
-    services: [],
-    slices: [],
-    policies: [],
-    serviceCidrs: [],
-  };
-  const keyed = objects.map((object) => ({ object, key: placeOf(object) }));
-  keyed.sort((left, right) => (left.key < right.key ? -1 : 1));
-  for (const { object } of keyed) addTo(result, object);
-  return result;
-}
-
-function addTo(result: ObjectsByKind, object: ParsedObject): void {
-  switch (object.kind) {
-    case 'Namespace':
-      result.namespaces.push(object);
-      break;
-    case 'Node':
-      result.nodes.push(object);
-      break;
-    case 'Pod':
-      result.pods.push(object);
-      break;
-    case 'Deployment':
-      result.deployments.push(object);
-      break;
-    case 'Service':
-      result.services.push(object);
-      break;
-    case 'EndpointSlice':
-      result.slices.push(object);
-      break;
-    case 'NetworkPolicy':
-      result.policies.push(object);
-      break;
-    case 'ServiceCIDR':
-      result.serviceCidrs.push(object);
-      break;
-    default:
-      unreachable(object);
   }
 }

@@ -5,7 +5,7 @@ import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { ClusterDefaults } from './defaults.ts';
 import { ClusterFiller } from './fill.ts';
 import { ManifestFiles } from './manifest-files.ts';
-import { mergeFiles } from './merge.ts';
+import { FileMerger } from './merge.ts';
 
 export interface LoadedManifests {
   readonly state: ClusterStore;
@@ -17,13 +17,14 @@ export interface LoadedManifests {
 export async function loadManifests(directory: string, defaults: ClusterDefaults): Promise<LoadedManifests> {
   const files = await ManifestFiles.open(directory);
   await files.refreshAll(await files.list(), 0);
-  const merged = mergeFiles(files.parsed);
-  const filled = new ClusterFiller(defaults).fill(merged.objects);
+  const merger = new FileMerger();
+  for (const [path, content] of files.takeChanged()) merger.set(path, content);
+  const filled = new ClusterFiller(defaults).fillKinds(merger.byKind);
   const state = new ClusterStore();
   state.apply(filled.objects.map((object) => ({ type: 'set', object })));
   const lint = lintCluster(state, {
     podCidrs: defaults.ipFamilies.map((family) => defaults.podCidr[family]),
     serviceCidrs: defaults.ipFamilies.map((family) => defaults.serviceCidr[family]),
   });
-  return { state, diagnostics: [...merged.diagnostics, ...filled.diagnostics, ...lint] };
+  return { state, diagnostics: [...merger.diagnostics, ...filled.diagnostics, ...lint] };
 }

@@ -4,6 +4,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { ManifestError } from './manifest-error.ts';
+import type { FileContent } from './merge.ts';
 import type { ParsedFile } from './parse.ts';
 import { parseManifest } from './parse.ts';
 
@@ -35,6 +36,7 @@ export class ManifestFiles {
   readonly #argument: string;
   readonly #onlyFile: string | undefined;
   readonly #records = new Map<string, FileRecord>();
+  readonly #changed = new Set<string>();
 
   private constructor(argument: string, onlyFile: string | undefined) {
     this.#argument = argument;
@@ -56,11 +58,15 @@ export class ManifestFiles {
     return this.#onlyFile !== undefined;
   }
 
-  /** By path, relative to the directory. */
-  get parsed(): ReadonlyMap<string, Pick<ParsedFile, 'objects' | 'diagnostics'>> {
-    return new Map(
-      [...this.#records].map(([path, { parsed, diagnostics }]) => [path, { objects: parsed.objects, diagnostics }]),
-    );
+  /** What became of files since the last call, by path, relative to the directory; undefined: the file is gone. */
+  takeChanged(): ReadonlyMap<string, FileContent | undefined> {
+    const changed = new Map<string, FileContent | undefined>();
+    for (const path of this.#changed) {
+      const record = this.#records.get(path);
+      changed.set(path, record && { objects: record.parsed.objects, diagnostics: record.diagnostics });
+    }
+    this.#changed.clear();
+    return changed;
   }
 
   /** Something was read, and of no file it is unknown what it should hold. */
@@ -75,9 +81,13 @@ export class ManifestFiles {
 
   /** Everything that was there is gone at once, and nothing came in its place: a mount that went, not a change. */
   async isEmptied(): Promise<boolean> {
-    const known = [...this.#records].filter(([, { parsed }]) => parsed.objects.length > 0).map(([path]) => path);
-    if (known.length === 0) return false;
-    for (const path of known) if (await this.#isThere(path)) return false;
+    let held = 0;
+    for (const [path, { parsed }] of this.#records) {
+      if (parsed.objects.length === 0) continue;
+      if (await this.#isThere(path)) return false;
+      held += 1;
+    }
+    if (held === 0) return false;
     return this.#onlyFile !== undefined || (await this.#listBelow('')).length === 0;
   }
 
@@ -147,11 +157,11 @@ export class ManifestFiles {
     const parsed = parseManifest(text, path, before);
     const holdsBefore = !parsed.isYaml && before?.isYaml === true && before.objects.length > 0;
     if (!holdsBefore) {
-      this.#records.set(path, { parsed, diagnostics: parsed.diagnostics, version });
+      this.#store(path, { parsed, diagnostics: parsed.diagnostics, version });
       return undefined;
     }
     const diagnostics = [...parsed.diagnostics, heldDiagnostic(path)];
-    this.#records.set(path, { parsed: before, diagnostics, version });
+    this.#store(path, { parsed: before, diagnostics, version });
     return undefined;
   }
 
@@ -160,21 +170,27 @@ export class ManifestFiles {
     const parsed = before ?? { objects: [], diagnostics: [], isYaml: false, documents: new Map() };
     const diagnostic: Diagnostic = { severity: 'error', object: '', message: reason, file: path };
     const held = parsed.objects.length > 0 ? [heldDiagnostic(path)] : [];
-    this.#records.set(path, { parsed, diagnostics: [diagnostic, ...held], version });
+    this.#store(path, { parsed, diagnostics: [diagnostic, ...held], version });
   }
 
   #forget(path: string, now: number): number | undefined {
     const before = this.#records.get(path);
     if (before === undefined) return undefined;
     const again = before.parsed.objects.length === 0 ? undefined : this.#wait(path, before, now);
-    if (again === undefined) this.#records.delete(path);
+    if (again === undefined) this.#store(path, undefined);
     return again;
   }
 
   #wait(path: string, before: FileRecord, now: number): number | undefined {
     const goneSince = before.goneSince ?? now;
-    this.#records.set(path, { ...before, goneSince });
+    this.#store(path, { ...before, goneSince });
     return now - goneSince < goneMs ? goneSince + goneMs : undefined;
+  }
+
+  #store(path: string, record: FileRecord | undefined): void {
+    this.#changed.add(path);
+    if (record === undefined) this.#records.delete(path);
+    else this.#records.set(path, record);
   }
 
   async #isThere(path: string): Promise<boolean> {

@@ -27,20 +27,6 @@ export class Memory<T> {
   }
 }
 
-/** What the round before came to, where it began with the very same objects. */
-export class RepeatedRound<T> {
-  #parts: readonly (readonly unknown[])[] = [];
-  #result: T | undefined;
-
-  of(parts: readonly (readonly unknown[])[], make: () => T): T {
-    const isSame = parts.length === this.#parts.length && parts.every((part, at) => isSameList(part, this.#parts[at]));
-    if (isSame && this.#result !== undefined) return this.#result;
-    this.#parts = parts;
-    this.#result = make();
-    return this.#result;
-  }
-}
-
 /** Objects by key: the one of the round before is given again where it would be made from the very same parts. */
 export class MadeObjects<T> {
   readonly #memory = new Memory<{ readonly parts: readonly unknown[]; readonly object: T }>();
@@ -56,6 +42,8 @@ export class MadeObjects<T> {
   }
 }
 
-function isSameList(left: readonly unknown[], right: readonly unknown[] | undefined): boolean {
+/** The very same objects in the same order. */
+export function isSameList(left: readonly unknown[], right: readonly unknown[] | undefined): boolean {
+  if (left === right) return true;
   return left.length === right?.length && left.every((part, at) => part === right[at]);
 }

@@ -28,7 +28,7 @@ export function readNetworkPolicy(
   report: ObjectReport,
   root: Field,
   metadata: Metadata | undefined,
-  location: ManifestLocation,
+  location?: ManifestLocation,
 ): NetworkPolicy | undefined {
   checkFields(report, root, ['apiVersion', 'kind', 'metadata', 'spec', 'status'], 'error');
   const spec = child(root, 'spec');
@@ -51,7 +51,7 @@ export function readNetworkPolicy(
     ingress: report.failed ? [] : ingress,
     egress: report.failed ? [] : egress,
     ...(uid === undefined ? {} : { uid }),
-    location,
+    ...(location === undefined ? {} : { location }),
   };
 }
 

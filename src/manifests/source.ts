@@ -10,10 +10,10 @@ import { DuePaths } from './due-paths.ts';
 import { ClusterFiller } from './fill.ts';
 import { ManifestError } from './manifest-error.ts';
 import { ManifestFiles } from './manifest-files.ts';
-import { mergeFiles } from './merge.ts';
+import { FileMerger } from './merge.ts';
 
 /** Files that are renamed into place together should be one change. */
-const collectMs = 2;
+const collectMs = 1;
 const rootRetryMs = 500;
 /** Stands for the directory itself among the paths. */
 const everything = '';
@@ -167,6 +167,7 @@ async function refreshAll(files: ManifestFiles, paths: readonly string[], due: D
 /** Makes batches of what the files say now. */
 class Batches {
   readonly #filler: ClusterFiller;
+  readonly #merger = new FileMerger();
   readonly #diff = new ClusterDiff();
   #diagnostics = '';
 
@@ -176,10 +177,10 @@ class Batches {
 
   /** Undefined where nothing is new. */
   next(files: ManifestFiles, problems: readonly Diagnostic[]): SourceBatch | undefined {
-    const merged = mergeFiles(files.parsed);
-    const filled = this.#filler.fill(merged.objects);
-    const changes = this.#diff.changesTo(filled.objects);
-    const diagnostics = [...problems, ...merged.diagnostics, ...filled.diagnostics];
+    for (const [path, content] of files.takeChanged()) this.#merger.set(path, content);
+    const filled = this.#filler.fillKinds(this.#merger.byKind);
+    const changes = this.#diff.changesTo(...filled.lists);
+    const diagnostics = [...problems, ...this.#merger.diagnostics, ...filled.diagnostics];
     const text = JSON.stringify(diagnostics);
     const hasNews = text !== this.#diagnostics;
     this.#diagnostics = text;
