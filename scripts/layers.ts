@@ -10,11 +10,13 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ['lib'],
   telemetry: ['config', 'lib'],
   manifests: ['cluster', 'telemetry', 'lib'],
+  // A policy is read by the same strict rules, wherever it comes from.
+  kube: ['manifests', 'cluster', 'telemetry', 'lib'],
   backends: ['dataplane', 'telemetry', 'lib'],
   server: ['explain', 'compile', 'policy', 'service', 'cluster', 'dataplane', 'telemetry', 'config', 'lib'],
-  agent: 'server backends manifests telemetry config explain compile service policy cluster dataplane lib'.split(' '),
+  agent: 'server backends kube manifests telemetry config explain compile service policy cluster dataplane lib'.split(' '),
   lab: ['agent', 'manifests', 'backends', 'cluster', 'dataplane', 'telemetry', 'config', 'lib'],
-  cli: 'lab agent server backends manifests telemetry config explain compile service policy cluster dataplane lib'.split(
+  cli: 'lab agent server backends kube manifests telemetry config explain compile service policy cluster dataplane lib'.split(
     ' ',
   ),
 };

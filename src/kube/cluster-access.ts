@@ -1,0 +1,23 @@
+/** Where an API server is, and what we show it. */
+import type { SecureContextOptions } from 'node:tls';
+
+export interface ClusterAccess {
+  /** `https://10.96.0.1:443`, without a slash at the end. */
+  readonly server: string;
+  /** For the next request: files are read, and plugins asked, again where that is due. Rejects with KubeConfigError. */
+  credentials(): Promise<Credentials>;
+  /** The API server refused what it was shown: nothing that is remembered is good any more. */
+  forget(): void;
+}
+
+export interface Credentials {
+  readonly tls: TlsOptions;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface TlsOptions extends Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> {
+  /** Name in the server's certificate, where it is not the host of the address. */
+  readonly servername?: string;
+  /** false: any certificate will do. */
+  readonly rejectUnauthorized?: boolean;
+}
