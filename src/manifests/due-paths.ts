@@ -26,8 +26,10 @@ export class DuePaths {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
     const timer = Number.isFinite(milliseconds) ? setTimeout(resolve, Math.ceil(milliseconds)) : undefined;
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    const wake = () => resolve();
+    signal.addEventListener('abort', wake);
     await promise;
+    signal.removeEventListener('abort', wake);
     clearTimeout(timer);
   }
 }

@@ -1,25 +1,23 @@
-import fc from 'fast-check';
+import { array, assert, constantFrom, oneof, option, property, record } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FileMerger, mergeFiles } from '../../src/manifests/merge.ts';
 import { parseManifest } from '../../src/manifests/parse.ts';
 
 /** Few files and few names, so that they meet. */
-const path = fc.constantFrom('a.yaml', 'b/a.yaml', 'c.yaml');
-const document = fc.oneof(
-  fc
-    .record({
-      name: fc.constantFrom('x', 'y'),
-      namespace: fc.constantFrom('one', 'two'),
-      label: fc.constantFrom('1', '2'),
-    })
-    .map(
-      ({ name, namespace, label }) =>
-        `{ apiVersion: v1, kind: Pod, metadata: { name: ${name}, namespace: ${namespace}, labels: { l: "${label}" } }, spec: { containers: [] } }`,
-    ),
-  fc.constantFrom('x', 'y').map((name) => `{ apiVersion: v1, kind: Namespace, metadata: { name: ${name} } }`),
-  fc.constantFrom('x', 'y').map((name) => `{ apiVersion: v1, kind: Service, metadata: { name: ${name} }, spec: [] }`),
+const path = constantFrom('a.yaml', 'b/a.yaml', 'c.yaml');
+const document = oneof(
+  record({
+    name: constantFrom('x', 'y'),
+    namespace: constantFrom('one', 'two'),
+    label: constantFrom('1', '2'),
+  }).map(
+    ({ name, namespace, label }) =>
+      `{ apiVersion: v1, kind: Pod, metadata: { name: ${name}, namespace: ${namespace}, labels: { l: "${label}" } }, spec: { containers: [] } }`,
+  ),
+  constantFrom('x', 'y').map((name) => `{ apiVersion: v1, kind: Namespace, metadata: { name: ${name} } }`),
+  constantFrom('x', 'y').map((name) => `{ apiVersion: v1, kind: Service, metadata: { name: ${name} }, spec: [] }`),
 );
-const change = fc.record({ path, documents: fc.option(fc.array(document, { maxLength: 3 }), { nil: undefined }) });
+const change = record({ path, documents: option(array(document, { maxLength: 3 }), { nil: undefined }) });
 
 function parsed(file: string, documents: readonly string[]) {
   return parseManifest(documents.join('\n---\n'), file);
@@ -27,8 +25,8 @@ function parsed(file: string, documents: readonly string[]) {
 
 describe('files that are followed', () => {
   test('any history of files comes to what the last files come to from scratch', () => {
-    fc.assert(
-      fc.property(fc.array(change, { maxLength: 12 }), (changes) => {
+    assert(
+      property(array(change, { maxLength: 12 }), (changes) => {
         const merger = new FileMerger();
         const files = new Map<string, ReturnType<typeof parsed>>();
         for (const { path: file, documents } of changes) {

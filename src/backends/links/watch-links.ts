@@ -1,5 +1,6 @@
 /** Word of every change of links, addresses, routes and neighbours, by `ip monitor`. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EventFlag } from '../../lib/event-flag.ts';
 import { CommandError, streamLines } from '../exec.ts';
 import type { Argv } from '../exec.ts';
 
@@ -28,7 +29,7 @@ export async function* watchLinks(
       yield;
       await events.next(signal);
       await pause(collectMs, signal);
-      events.clear();
+      events.lower();
     }
   } finally {
     await following;
@@ -76,29 +77,6 @@ async function follow(signal: AbortSignal, { events, restartMs, lines }: FollowO
 async function raiseOnNews(lines: AsyncIterable<string>, events: EventFlag): Promise<void> {
   const filter = new NeighbourFilter();
   for await (const line of lines) if (filter.isNews(line)) events.raise();
-}
-
-/** Many raises while nobody waits are one. */
-class EventFlag {
-  #isRaised = false;
-  #wake: () => void = () => undefined;
-
-  raise(): void {
-    this.#isRaised = true;
-    this.#wake();
-  }
-
-  clear(): void {
-    this.#isRaised = false;
-  }
-
-  async next(signal: AbortSignal): Promise<void> {
-    if (this.#isRaised || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-  }
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
