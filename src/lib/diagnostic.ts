@@ -1,3 +1,5 @@
+import { printable } from './printable.ts';
+
 /** A user's mistake as a value: where, what, and what was expected. Never thrown. */
 export interface Diagnostic {
   readonly severity: 'error' | 'warning';
@@ -12,10 +14,13 @@ export interface Diagnostic {
   readonly line?: number;
 }
 
-/** `file:line: field: message`, as compilers print it; parts that are unknown are left out. */
+/** `file:line: field: message`, as compilers print it; parts that are unknown are left out. Whatever the object holds, it is one printable line. */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
   const { file, line, path, object, message, severity } = diagnostic;
   const place = file === undefined ? object : line === undefined ? file : `${file}:${line}`;
   const parts = [place, path ?? '', severity === 'warning' ? `warning: ${message}` : message];
-  return parts.filter((part) => part !== '').join(': ');
+  return parts
+    .filter((part) => part !== '')
+    .map(printable)
+    .join(': ');
 }

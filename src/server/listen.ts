@@ -7,6 +7,8 @@ import type { ListenOptions } from 'node:net';
 import { dirname } from 'node:path';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
+import type { ServerLimits } from './limits.ts';
+import { limitConnections, limitedOptions, serverLimits } from './limits.ts';
 
 /** An open socket; `close` ends it and its connections. */
 export interface Listener {
@@ -20,8 +22,13 @@ export class AddressInUseError extends Error {
 }
 
 /** A TCP port; port 0 takes a free one. `host` undefined: every address of the machine. */
-export function listenOnPort(app: Hono, port: number, host: string | undefined): Promise<Listener> {
-  return listen(app, { port, ...(host === undefined ? {} : { host }) });
+export function listenOnPort(
+  app: Hono,
+  port: number,
+  host: string | undefined,
+  limits: ServerLimits = serverLimits,
+): Promise<Listener> {
+  return listen(app, { port, ...(host === undefined ? {} : { host }) }, limits);
 }
 
 /** One address of one family; rejects with AddressInUseError where another process has it. */
@@ -50,8 +57,9 @@ function withUmask<T>(mask: number, open: () => T): T {
   }
 }
 
-async function listen(app: Hono, options: ListenOptions): Promise<Listener> {
-  const server = createServer(getRequestListener(app.fetch));
+async function listen(app: Hono, options: ListenOptions, limits: ServerLimits = serverLimits): Promise<Listener> {
+  const server = createServer(limitedOptions(limits), getRequestListener(app.fetch));
+  limitConnections(server, limits);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(explain(error, options)));
     server.listen(options, resolve);
