@@ -11,8 +11,6 @@ import { KernelWriter } from '../backends/kernel-writer.ts';
 import { NodeLinks } from '../backends/links/node-links.ts';
 import { ensureSysctls } from '../backends/links/sysctls.ts';
 import type { Config } from '../config/schema.ts';
-import { clusterDefaults } from '../manifests/defaults.ts';
-import { ManifestSource } from '../manifests/source.ts';
 import { apiApp, healthApp } from '../server/app.ts';
 import type { AgentView } from '../server/app.ts';
 import type { Listener } from '../server/listen.ts';
@@ -26,6 +24,7 @@ import { sluiceVersion } from '../telemetry/version.ts';
 import type { AgentParts } from './agent.ts';
 import { Agent, readinessParts } from './agent.ts';
 import { LiveAgentView } from './agent-view.ts';
+import { openSource } from './cluster-source.ts';
 import { compileOptions } from './compile-options.ts';
 import { countingRun } from './counting-run.ts';
 import { KernelDriftWatch } from './drift-watch.ts';
@@ -40,19 +39,22 @@ import { ServiceKeeper } from './service-keeper.ts';
 import { SysctlMemory } from './sysctl-memory.ts';
 
 export interface AgentSettings {
-  readonly config: Config & { readonly manifests: string };
+  readonly config: Config;
   readonly nodeName: string;
+  /** Of the process: what kubelet tells a pod of its cluster. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
 }
 
 /** Runs until `signal` aborts; what is in the kernel stays there. */
-export async function runAgent({ config, nodeName, logger }: AgentSettings, signal: AbortSignal): Promise<void> {
+export async function runAgent(settings: AgentSettings, signal: AbortSignal): Promise<void> {
+  const { config, nodeName, logger } = settings;
   const kubeProxy = config.serviceProxy ? await findKubeProxy() : undefined;
   if (kubeProxy !== undefined) throw new MachineError(kubeProxyRefusal(kubeProxy));
   const variant = await pinVariant(config, logger);
   const { ipFamilies: families, serviceProxy: services, natOutgoing } = config;
   const machine = new MachineCheck({ run, variant, families, services, natOutgoing });
-  const { agent, view } = assemble({ config, nodeName, logger }, variant, machine);
+  const { agent, view } = await assemble(settings, variant, machine);
   const listeners = await listenOnAll(config, view);
   try {
     machine.start();
@@ -73,11 +75,11 @@ async function pinVariant(config: Config, logger: Logger): Promise<IptablesVaria
   return variant;
 }
 
-function assemble(
-  { config, nodeName, logger }: AgentSettings,
+async function assemble(
+  { config, nodeName, environment, logger }: AgentSettings,
   variant: IptablesVariant,
   machine: MachineCheck,
-): { readonly agent: Agent; readonly view: AgentView } {
+): Promise<{ readonly agent: Agent; readonly view: AgentView }> {
   const metrics = createMetrics();
   collectProcessMetrics(metrics.registry);
   const readiness = new Readiness([...readinessParts, sysctlPart]);
@@ -95,11 +97,11 @@ function assemble(
     families,
     ownership,
   });
+  const freshness = () => isFreshNode(backend, families);
+  const { source, name } = await openSource({ config, nodeName, environment, metrics, isFreshNode: freshness });
   const agent = new Agent({
     nodeName,
-    source: new ManifestSource(config.manifests, clusterDefaults({ ipFamilies: families }), {
-      mayBeginIncomplete: () => isFreshNode(backend, families),
-    }),
+    source,
     node: new PreparedNode({
       links: new NodeLinks({ run }),
       ensureSysctls,
@@ -127,7 +129,7 @@ function assemble(
     node: nodeName,
     pid: process.pid,
     startedAt: new Date().toISOString(),
-    source: `manifests ${config.manifests}`,
+    source: name,
     ipFamilies: families,
     iptablesBackend: variant,
   };

@@ -1,9 +1,8 @@
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
-import { noKubernetesYet } from './cluster.ts';
 import { addConfigOptions, configOf } from './config-options.ts';
 import { examples } from './examples.ts';
-import { CliError, exitCodes } from './exit-code.ts';
+import { exitCodes } from './exit-code.ts';
 import type { CommandIo } from './io.ts';
 
 /** `sluice agent` */
@@ -12,20 +11,13 @@ export function addAgentCommand(program: Command, io: CommandIo): void {
     .addHelpText(
       'after',
       examples(
+        'sluice agent --kubeconfig /etc/kubernetes/sluice.conf',
         'sluice agent --manifests /etc/sluice/manifests',
         'sluice agent --config /etc/sluice/sluice.yaml --log-level debug',
       ),
     )
     .action(async (options: object) => {
       const config = configOf(options, io);
-      const { manifests } = config;
-      if (config.kubeconfig !== undefined) throw noKubernetesYet('--kubeconfig');
-      if (manifests === undefined) {
-        throw new CliError(
-          exitCodes.badInput,
-          'agent: no cluster to follow: give --manifests DIR (the Kubernetes source comes in a later version)',
-        );
-      }
       const [{ runAgent }, { createLogger }] = await Promise.all([
         import('../agent/run-agent.ts'),
         import('../telemetry/logger.ts'),
@@ -33,7 +25,7 @@ export function addAgentCommand(program: Command, io: CommandIo): void {
       const logger = createLogger(config.logLevel);
       const nodeName = config.nodeName ?? hostname();
       try {
-        await runAgent({ config: { ...config, manifests }, nodeName, logger }, io.takeInterrupts());
+        await runAgent({ config, nodeName, environment: io.environment, logger }, io.takeInterrupts());
       } catch (error) {
         logger.error({ node: nodeName, err: error }, 'agent gave up; its rules stay');
         throw error;

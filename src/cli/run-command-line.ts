@@ -38,13 +38,14 @@ async function explainFailure(error: unknown): Promise<Failure> {
 
 /** Their modules are loaded only now: most commands need none of them, and start faster so. */
 async function expectedFailure(error: Error): Promise<Failure | undefined> {
-  const [{ CommandError }, { LabError }, { ManifestError }, { AddressInUseError }, { MachineError }] =
+  const [{ CommandError }, { LabError }, { ManifestError }, { AddressInUseError }, { MachineError }, kube] =
     await Promise.all([
       import('../backends/exec.ts'),
       import('../lab/lab-error.ts'),
       import('../manifests/manifest-error.ts'),
       import('../server/listen.ts'),
       import('../agent/failure.ts'),
+      import('../kube/kube-api-error.ts'),
     ]);
   const lines = [error.message];
   if (error instanceof CommandError) {
@@ -52,6 +53,8 @@ async function expectedFailure(error: Error): Promise<Failure | undefined> {
   }
   if (error instanceof LabError) return { exitCode: labExitCodes[error.problem], lines };
   if (error instanceof MachineError) return { exitCode: exitCodes.missing, lines };
+  if (error instanceof kube.KubeConfigError) return { exitCode: exitCodes.badInput, lines };
+  if (error instanceof kube.KubeApiError) return { exitCode: exitCodes.unreachable, lines };
   if (error instanceof ManifestError) return { exitCode: exitCodes.badInput, lines };
   return error instanceof AddressInUseError ? { exitCode: exitCodes.failed, lines } : undefined;
 }

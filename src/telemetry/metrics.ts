@@ -39,6 +39,7 @@ export function createMetrics() {
     endpoints: gauge(registry, 'sluice_local_endpoints', 'Pods of this node that are policed.', ['programmed']),
     diagnostics: gauge(registry, 'sluice_diagnostics', 'Mistakes in objects, by severity.', ['severity']),
     ready: gauge(registry, 'sluice_part_ready', 'Whether a part of the agent is ready.', ['part']),
+    sourceRequests: sourceRequests(registry),
     reconcileErrors: counter(registry, 'sluice_reconcile_errors_total', 'Updates that failed and were tried again.'),
     driftRepairs: counter(
       registry,
@@ -59,6 +60,17 @@ export function createMetrics() {
       'sluice_udp_flows_deleted_total',
       'Tracked UDP flows of Services deleted because their endpoint or their Service is gone.',
     ),
+  };
+}
+
+/** What following a Kubernetes API server costs and suffers. */
+function sourceRequests(registry: Registry) {
+  const one = (name: string, help: string): Counter<'kind'> => counter(registry, name, help, ['kind']);
+  return {
+    list: one('sluice_kube_lists_total', 'Lists of a kind begun; after the first: a watch was too far behind.'),
+    watch: one('sluice_kube_watches_total', 'Watches of a kind begun.'),
+    event: one('sluice_kube_events_total', 'Lines that watches of a kind brought, bookmarks too.'),
+    error: one('sluice_kube_errors_total', 'Lists and watches of a kind that failed.'),
   };
 }
 
