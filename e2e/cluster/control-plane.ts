@@ -189,7 +189,8 @@ function controlPlaneOf(setup: Setup, parts: Parts): ControlPlane {
   const stopOne = async (part: keyof Parts): Promise<void> => {
     const daemon = parts[part];
     parts[part] = undefined;
-    await daemon?.stop();
+    // An API server waits for watches to end, a minute if need be.
+    await daemon?.stop(3000);
   };
   const startApi = async (): Promise<void> => {
     parts.apiServer ??= startApiServer(setup);

@@ -12,8 +12,8 @@ export interface Daemon {
   readonly log: string;
   isRunning(): boolean;
   kill(signal: NodeJS.Signals): void;
-  /** SIGTERM, and SIGKILL after 10 s; returns when it is gone. */
-  stop(): Promise<void>;
+  /** SIGTERM, and SIGKILL after `patienceMs` (10 s); returns when it is gone. */
+  stop(patienceMs?: number): Promise<void>;
 }
 
 export interface DaemonOptions {
@@ -34,7 +34,7 @@ export function startDaemon(estate: Estate, argv: Argv, { name, log, env = {} }:
     log,
     isRunning: () => isRunning(mark),
     kill: (signal) => process.kill(pid, signal),
-    stop: async () => end(mark),
+    stop: async (patienceMs) => end(mark, patienceMs),
   };
 }
 

@@ -25,6 +25,12 @@ export class Estate {
     appendFileSync(join(this.folder, 'journal'), `${JSON.stringify(belonging)}\n`);
   }
 
+  /** To be called before a value of the machine's /proc/sys is changed; `name` with slashes. Nothing happens where it does not exist. */
+  recordSysctl(name: string): void {
+    const file = join('/proc/sys', name);
+    if (existsSync(file)) this.record({ kind: 'sysctl', file, value: readFileSync(file, 'utf8') });
+  }
+
   belongings(): readonly Belonging[] {
     const file = join(this.folder, 'journal');
     if (!existsSync(file)) return [];

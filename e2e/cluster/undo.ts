@@ -1,5 +1,5 @@
 /** Takes belongings of a run off the machine, each kind in its way; what is gone already is no error. */
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../../src/backends/exec.ts';
 import type { ProcessMark } from './running.ts';
@@ -9,6 +9,8 @@ export type Belonging =
   | { readonly kind: 'process'; readonly mark: ProcessMark; readonly name: string }
   | { readonly kind: 'netns'; readonly name: string }
   | { readonly kind: 'cgroups'; readonly name: string }
+  /** A value of the machine's /proc/sys before the run. */
+  | { readonly kind: 'sysctl'; readonly file: string; readonly value: string }
   | { readonly kind: 'folder'; readonly folder: string };
 
 /** The errors of those that could not be undone. */
@@ -27,11 +29,13 @@ export async function undo(belongings: readonly Belonging[]): Promise<readonly u
 async function undoOne(belonging: Belonging): Promise<void> {
   switch (belonging.kind) {
     case 'process':
-      return end(belonging.mark);
+      return end(belonging.mark, 3000);
     case 'netns':
       return deleteNetns(belonging.name);
     case 'cgroups':
       return removeCgroups(belonging.name);
+    case 'sysctl':
+      return writeFileSync(belonging.file, belonging.value);
     case 'folder':
       return rmSync(belonging.folder, { recursive: true, force: true });
   }
