@@ -26,6 +26,24 @@ const programs = {
   unshare: 'util-linux',
 };
 
+/** What `--e2e` adds: a real cluster is built from sources (runc by cgo), its images in Debian roots. */
+const e2ePrograms = {
+  debootstrap: 'debootstrap',
+  gcc: 'gcc',
+  'pkg-config': 'pkg-config',
+  openssl: 'openssl',
+  flock: 'util-linux',
+  sysctl: 'procps',
+};
+
+/** The same, for what is no program. */
+const e2eFiles = {
+  '/usr/include/seccomp.h': 'libseccomp-dev',
+  '/usr/include/stdlib.h': 'libc6-dev',
+};
+
+const isForE2e = process.argv.includes('--e2e');
+
 installNodePackages();
 await installSystemPackages();
 
@@ -48,9 +66,12 @@ function installNodePackages() {
 }
 
 async function installSystemPackages() {
-  const missing = Object.keys(programs).filter((name) => !isOnPath(name));
+  const wanted = isForE2e ? { ...programs, ...e2ePrograms, ...e2eFiles } : programs;
+  const lacking = () =>
+    Object.keys(wanted).filter((name) => !(name.startsWith('/') ? existsSync(name) : isOnPath(name)));
+  const missing = lacking();
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((name) => programs[name]))].sort((a, b) => a.localeCompare(b));
+  const packages = [...new Set(missing.map((name) => wanted[name]))].sort((a, b) => a.localeCompare(b));
   const asRoot = process.getuid?.() === 0;
   const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...packages];
   console.log(`setup: missing ${missing.join(', ')}: needs the Debian packages ${packages.join(' ')}`);
@@ -61,7 +82,7 @@ async function installSystemPackages() {
   const prefix = asRoot ? [] : ['sudo'];
   runLoudly([...prefix, 'apt-get', 'update', '-qq']);
   runLoudly([...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', ...command, '-qq']);
-  const still = missing.filter((name) => !isOnPath(name));
+  const still = lacking();
   if (still.length > 0) fail(`still missing after the installation: ${still.join(', ')}`);
 }
 

@@ -77,6 +77,7 @@ export const recipes = {
   kubectl: kubernetes('cmd/kubectl'),
   kubelet: kubernetes('cmd/kubelet'),
   agnhost: kubernetes('test/images/agnhost'),
+  'regression-issue-74839': kubernetes('test/images/regression-issue-74839'),
   'e2e.test': { ...kubernetes('test/e2e'), isTest: true },
   containerd: containerd('containerd'),
   'containerd-shim-runc-v2': containerd('containerd-shim-runc-v2'),
@@ -89,6 +90,7 @@ export const recipes = {
   portmap: cniPlugin('meta/portmap'),
   helm: { kind: 'go', module: 'helm', path: 'helm.sh/helm/v3/cmd/helm' },
   coredns: { kind: 'go', module: 'coredns', path: 'sluice.invalid/e2e/coredns' },
+  busybox: { kind: 'debian', package: 'busybox-static', file: 'bin/busybox' },
   pause: { kind: 'c', source: 'pause.c' },
 } satisfies Readonly<Record<string, Recipe>>;
 
