@@ -1,0 +1,82 @@
+{{- define "sluice.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "sluice.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "sluice.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "sluice.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "sluice.names" -}}
+app.kubernetes.io/name: {{ include "sluice.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Of the agents alone: a DaemonSet adopts whatever pod it selects, the pods of a test too. */}}
+{{- define "sluice.selector" -}}
+{{ include "sluice.names" . }}
+app.kubernetes.io/component: agent
+{{- end }}
+
+{{- define "sluice.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{ include "sluice.names" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "sluice.serviceAccount" -}}
+{{- default (ternary (include "sluice.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "sluice.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* The agent's configuration file, as a dictionary: `config`, and the one alias. */}}
+{{- define "sluice.config" -}}
+{{- $config := deepCopy .Values.config }}
+{{- if .Values.serviceProxy.enabled }}{{ $_ := set $config "serviceProxy" true }}{{ end }}
+{{- if and $config.serviceProxy (not .Values.apiServer.host) }}
+{{- fail "serviceProxy.enabled needs apiServer.host: without kube-proxy the agent cannot reach the API server by the Service that it has yet to serve" }}
+{{- end }}
+{{- toYaml $config }}
+{{- end }}
+
+{{- define "sluice.runDir" -}}
+{{- .Values.config.runDir | default "/run/sluice" }}
+{{- end }}
+
+{{/* 0 is a value: no port. */}}
+{{- define "sluice.httpPort" -}}
+{{- if hasKey .Values.config "httpPort" }}{{ .Values.config.httpPort | int }}{{ else }}9840{{ end }}
+{{- end }}
+
+{{- define "sluice.probe" -}}
+httpGet:
+  path: {{ .path }}
+  port: {{ include "sluice.httpPort" .root }}
+  {{- with .root.Values.config.httpAddress }}
+  host: {{ . | quote }}
+  {{- end }}
+{{- end }}
+
+{{/* What nothing but the agent needs. */}}
+{{- define "sluice.unprivileged" -}}
+runAsUser: 65534
+runAsGroup: 65534
+runAsNonRoot: true
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
