@@ -17,7 +17,7 @@ export interface ClusterChoice {
 export interface LoadedCluster {
   readonly state: ClusterState;
   readonly diagnostics: readonly Diagnostic[];
-  /** Socket of the agent that it came from. Absent: manifests. */
+  /** Socket of the agent that it came from. Absent: manifests, or an API server. */
   readonly socket?: string;
 }
 
@@ -38,7 +38,7 @@ export async function loadCluster(
   if (choice.manifests !== undefined && choice.kubeconfig !== undefined) {
     throw new CliError(exitCodes.badInput, '--manifests and --kubeconfig: both are given, expected one');
   }
-  if (choice.kubeconfig !== undefined) throw noKubernetesYet('--kubeconfig');
+  if (choice.kubeconfig !== undefined) return fromKubernetes(choice.kubeconfig);
   if (choice.manifests !== undefined) return fromManifests(choice.manifests, ipFamilies);
   return fromAgent(socketPath(choice.runDir, io));
 }
@@ -52,11 +52,19 @@ export function reportDiagnostics(
   return diagnostics.some(({ severity }) => severity === 'error') ? exitCodes.badInput : exitCodes.done;
 }
 
-export function noKubernetesYet(option: string): CliError {
-  return new CliError(
-    exitCodes.badInput,
-    `${option}: this version follows manifests only; the Kubernetes source comes in a later one (use --manifests DIR)`,
-  );
+/** Rejects with KubeConfigError or KubeApiError. */
+async function fromKubernetes(kubeconfig: string): Promise<LoadedCluster> {
+  const [{ kubeconfigAccess }, { KubeClient }, { loadKubeCluster }] = await Promise.all([
+    import('../kube/kubeconfig.ts'),
+    import('../kube/kube-client.ts'),
+    import('../kube/load-cluster.ts'),
+  ]);
+  const client = new KubeClient({ access: kubeconfigAccess(kubeconfig), userAgent: 'sluice' });
+  try {
+    return await loadKubeCluster(client, new AbortController().signal);
+  } finally {
+    client.close();
+  }
 }
 
 async function fromManifests(directory: string, ipFamilies: readonly IpFamily[] | undefined): Promise<LoadedCluster> {

@@ -10,6 +10,7 @@ import { ObjectReader } from './object-reader.ts';
 import { failureMessage } from './failure-message.ts';
 import type { Ask } from './reflector.ts';
 import { Reflector } from './reflector.ts';
+import { pageSize } from './resources.ts';
 import type { Resource } from './resources.ts';
 
 /** Times are shortened by tests. */
@@ -30,8 +31,6 @@ export const followTimes: FollowTimes = {
   slowRetryMs: 10_000,
 };
 
-/** Objects of one answer to a list. */
-const pageSize = 500;
 /** A watch that lasted for so long was a good one, whatever ended it. */
 const steadyMs = 5000;
 /** A watch that ends well before that, and brought nothing, is no way to follow anything. */
@@ -93,8 +92,11 @@ export class KindFollower {
   get failureDiagnostic(): Diagnostic | undefined {
     if (this.#failure === undefined || (this.isComplete && this.#backoff.attempt < 2)) return undefined;
     const { server } = this.#options.client;
-    const message = failureMessage(this.#failure, this.resource, { server, isKnown: this.isComplete });
-    return { severity: 'error', object: '', message };
+    const message = failureMessage(this.#failure, this.resource, { server });
+    const outcome = this.isComplete
+      ? 'what is known of them stays in force'
+      : 'what should be protected is not known yet';
+    return { severity: 'error', object: '', message: `${message}; ${outcome}` };
   }
 
   /** Until `signal` aborts. Rejects with what no waiting will mend. */
@@ -131,7 +133,7 @@ export class KindFollower {
     const { client, count, onNews } = this.#options;
     if (continueToken === undefined) count('list', this.resource);
     const query = {
-      ...this.#selectors(),
+      ...this.resource.selectors,
       limit: String(pageSize),
       ...(continueToken === undefined ? {} : { continue: continueToken }),
     };
@@ -149,7 +151,7 @@ export class KindFollower {
     count('watch', this.resource);
     const started = clock.now();
     const query = {
-      ...this.#selectors(),
+      ...this.resource.selectors,
       watch: 'true',
       allowWatchBookmarks: 'true',
       resourceVersion,
@@ -215,14 +217,6 @@ export class KindFollower {
     const isFirst = this.#relists.attempt === 0;
     const pause = this.#relists.failed();
     return isFirst ? 0 : pause;
-  }
-
-  #selectors(): Readonly<Record<string, string>> {
-    const { fieldSelector, labelSelector } = this.resource;
-    return {
-      ...(fieldSelector === undefined ? {} : { fieldSelector }),
-      ...(labelSelector === undefined ? {} : { labelSelector }),
-    };
   }
 
   /** Spread, so that the watches of all agents do not end together. */

@@ -8,6 +8,9 @@ import { readPod } from './read-pod.ts';
 import { readService } from './read-service.ts';
 import type { Reading } from './reading.ts';
 
+/** Objects of one answer to a list. */
+export const pageSize = 500;
+
 export interface Resource {
   readonly kind: ObjectKind;
   /** Of the API, empty for core. */
@@ -17,8 +20,7 @@ export interface Resource {
   /** As RBAC names it. */
   readonly plural: string;
   /** What the API server leaves out for us. */
-  readonly fieldSelector?: string;
-  readonly labelSelector?: string;
+  readonly selectors?: { readonly fieldSelector?: string; readonly labelSelector?: string };
   /** An API server that is too old to have the kind has none of it. */
   readonly isOptional?: boolean;
   /** Undefined where the object is of no use; the reading says why. */
@@ -34,7 +36,7 @@ const policyResources: readonly Resource[] = [
     path: '/api/v1/pods',
     plural: 'pods',
     // A finished pod's address may be another pod's by now; to a watch with this selector it is deleted when it ends.
-    fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
+    selectors: { fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed' },
     read: readPod,
   },
   {
@@ -54,7 +56,7 @@ const serviceResources: readonly Resource[] = [
     path: '/apis/discovery.k8s.io/v1/endpointslices',
     plural: 'endpointslices',
     // As kube-proxy asks: slices of headless Services, and of Services that another proxy serves, say nothing to a proxy.
-    labelSelector: '!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name',
+    selectors: { labelSelector: '!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name' },
     read: readEndpointSlice,
   },
   {

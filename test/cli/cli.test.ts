@@ -82,7 +82,7 @@ describe('exit codes', () => {
     ['unknown kind', ['get', 'pod', ...seed], 2],
     ['unknown name', ['explain', 'nobody', 'db:80', ...seed], 2],
     ['unknown node', ['render', '--node', 'nowhere', ...seed], 2],
-    ['kubeconfig is not for this version', ['get', 'svc', '--kubeconfig', 'admin.conf'], 2],
+    ['a kubeconfig that is not there', ['get', 'svc', '--kubeconfig', 'admin.conf'], 2],
     ['two clusters', ['get', 'svc', '--kubeconfig', 'admin.conf', ...seed], 2],
     ['agent without a cluster', ['agent'], 2],
     ['agent with a bad setting', ['agent', '--resync-seconds', '1', ...seed], 2],
