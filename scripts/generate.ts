@@ -2,12 +2,16 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationDocs } from '../src/config/docs.ts';
+import { chartReadme } from './chart-readme.ts';
+import { chartSchema } from './chart-schema.ts';
 import { lintConfig } from './lint-config.ts';
 
 /** Path from the project's root, and what must be in it. */
 const generated: readonly { readonly file: string; readonly make: () => string }[] = [
   { file: '.oxlintrc.json', make: lintConfig },
   { file: join('docs', 'configuration.md'), make: configurationDocs },
+  { file: join('charts', 'sluice', 'values.schema.json'), make: chartSchema },
+  { file: join('charts', 'sluice', 'README.md'), make: chartReadme },
 ];
 
 const root = join(import.meta.dirname, '..');
