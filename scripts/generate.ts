@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationDocs } from '../src/config/docs.ts';
+import { chartDashboard } from './chart-dashboard.ts';
 import { chartReadme } from './chart-readme.ts';
 import { chartSchema } from './chart-schema.ts';
 import { lintConfig } from './lint-config.ts';
@@ -12,6 +13,7 @@ const generated: readonly { readonly file: string; readonly make: () => string }
   { file: join('docs', 'configuration.md'), make: configurationDocs },
   { file: join('charts', 'sluice', 'values.schema.json'), make: chartSchema },
   { file: join('charts', 'sluice', 'README.md'), make: chartReadme },
+  { file: join('charts', 'sluice', 'files', 'dashboard.json'), make: chartDashboard },
 ];
 
 const root = join(import.meta.dirname, '..');
