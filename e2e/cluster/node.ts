@@ -1,19 +1,19 @@
 /**
- * One node: namespaces of its own for network, mounts, host name, IPC and processes, in which the standard paths of a node
- * (/run, /var, /etc, /opt) are its own; a containerd and a kubelet run in them. When the node's first process ends, the kernel
- * takes everything away.
+ * One node: namespaces of its own for network, mounts, host name and IPC, in which the standard paths of a node (/run, /var, /etc,
+ * /opt) are its own; a containerd and a kubelet run in them. Process ids are the machine's: the kernel names writers of rules by
+ * them, to an agent with hostPID. One cgroup holds every process of the node.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Argv, CommandResult, RunOptions } from '../../src/backends/exec.ts';
 import { run } from '../../src/backends/exec.ts';
 import { binary } from '../build/build.ts';
+import { clearCgroup, joinCgroup } from './cgroups.ts';
 import type { Daemon } from './daemon.ts';
 import { endOfLog, startDaemon } from './daemon.ts';
 import type { Estate } from './estate.ts';
 import type { CniKind } from './node-config.ts';
 import { cniConflist, containerdConfig, kubeletConfig } from './node-config.ts';
-import { childrenOf, end, isRunning, markOf } from './running.ts';
 import type { NodePlace, Topology } from './topology.ts';
 import { deleteNodeNetns, makeNodeNetns } from './topology.ts';
 import { until } from './until.ts';
@@ -39,7 +39,7 @@ export interface ClusterNode {
   /** Loads OCI archives into the node's image store. */
   importImages(archives: readonly string[]): Promise<void>;
   /** Starts a long-running program on the node. */
-  start(name: string, argv: Argv): Promise<Daemon>;
+  start(name: string, argv: Argv): Daemon;
   /** Ends everything at once, as a power cut does, and starts the node again with its disk as it was. */
   reboot(): Promise<void>;
 }
@@ -73,24 +73,15 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   estate.record({ kind: 'cgroups', name: cgroupOf(options) });
   await makeNodeNetns(estate, topology, place);
   let pid = await startFirstProcess(options);
-  const inside = (argv: Argv): Argv => [
-    'nsenter',
-    `--target=${pid}`,
-    '--mount',
-    '--uts',
-    '--ipc',
-    '--net',
-    '--pid',
-    ...argv,
-  ];
+  const inside = (argv: Argv): Argv => ['nsenter', `--target=${pid}`, '--mount', '--uts', '--ipc', '--net', ...argv];
   const node: ClusterNode = {
     place,
     inside,
     run: async (argv, runOptions) => run(inside(argv), runOptions),
     importImages: async (archives) => importImages(node, archives),
-    start: async (name, argv) => startOnNode(options, node, name, argv),
+    start: (name, argv) => startOnNode(options, node, name, argv),
     reboot: async () => {
-      await end(markOf(pid) ?? '');
+      await clearCgroup(cgroupOf(options));
       await deleteNodeNetns(topology, place);
       await makeNodeNetns(estate, topology, place);
       pid = await startFirstProcess(options);
@@ -103,11 +94,7 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
 
 async function startParts(options: NodeOptions, node: ClusterNode): Promise<void> {
   const { place, images } = options;
-  const containerd = await node.start('containerd', [
-    binary('containerd'),
-    '--config',
-    '/etc/sluice-e2e/containerd.toml',
-  ]);
+  const containerd = node.start('containerd', [binary('containerd'), '--config', '/etc/sluice-e2e/containerd.toml']);
   const version = node.inside([binary('ctr'), '--address', '/run/containerd/containerd.sock', 'version']);
   await until(`containerd of ${place.name}`, async () => (await run(version)).stdout !== '', {
     timeoutMs: 60_000,
@@ -119,7 +106,7 @@ async function startParts(options: NodeOptions, node: ClusterNode): Promise<void
     `--kubeconfig=${options.kubeconfig}`,
     `--node-ip=${place.address}`,
   ];
-  await node.start('kubelet', [binary('kubelet'), ...flags, '--v=2']);
+  node.start('kubelet', [binary('kubelet'), ...flags, '--v=2']);
 }
 
 function prepareDisk(options: NodeOptions): void {
@@ -143,14 +130,18 @@ function prepareDisk(options: NodeOptions): void {
 /** The first process, with the node's mounts made: everything else is started beside it. Its id outside. */
 async function startFirstProcess(options: NodeOptions): Promise<number> {
   const { estate, place, logs } = options;
-  const spaces = ['--mount', '--uts', '--ipc', '--pid', '--fork', '--mount-proc', '--propagation', 'private'] as const;
+  const spaces = ['--mount', '--uts', '--ipc', '--propagation', 'private'] as const;
   const argv: Argv = ['nsenter', `--net=/run/netns/${place.netns}`, 'unshare', ...spaces, binary('pause')];
   const name = `${place.name}-init`;
-  const outer = startDaemon(estate, argv, { name, log: join(logs, `${name}.log`) });
-  const pid = await childOf(outer);
-  estate.record({ kind: 'process', mark: markOf(pid) ?? '', name });
+  const first = startDaemon(estate, argv, { name, log: join(logs, `${name}.log`) });
+  const { pid, log: firstLog } = first;
+  joinCgroup(cgroupOf(options), pid);
+  // The namespaces are made once the program in them runs.
+  const runsIn = async (): Promise<boolean> => readlinkSync(`/proc/${pid}/exe`) === binary('pause');
+  const hopeless = (): string | undefined => (first.isRunning() ? undefined : `it has ended:\n${endOfLog(firstLog)}`);
+  await until(`${name} to start`, runsIn, { timeoutMs: 10_000, everyMs: 10, hopeless });
   const inside = async (...command: Argv): Promise<unknown> =>
-    run(['nsenter', `--target=${pid}`, '--mount', '--uts', '--pid', ...command]);
+    run(['nsenter', `--target=${pid}`, '--mount', '--uts', ...command]);
   // Containers may want their mounts to be seen by the node, which a private mount forbids.
   await inside('mount', '--make-rshared', '/');
   await inside('hostname', place.name);
@@ -167,32 +158,14 @@ async function startFirstProcess(options: NodeOptions): Promise<number> {
   return pid;
 }
 
-async function startOnNode(options: NodeOptions, node: ClusterNode, name: string, argv: Argv): Promise<Daemon> {
+function startOnNode(options: NodeOptions, node: ClusterNode, name: string, argv: Argv): Daemon {
   const { estate, place, logs } = options;
   const path = [dirname(binary('containerd')), dirname(binary('runc')), process.env['PATH'] ?? ''].join(':');
   const full = `${place.name}-${name}`;
   const log = join(logs, `${full}.log`);
-  const outer = startDaemon(estate, node.inside(argv), { name: full, log, env: { PATH: path } });
-  const pid = await childOf(outer);
-  const mark = markOf(pid) ?? `${pid} `;
-  return {
-    name: full,
-    pid,
-    log,
-    isRunning: () => isRunning(mark),
-    kill: (signal) => process.kill(pid, signal),
-    stop: async (patienceMs) => end(mark, patienceMs),
-  };
-}
-
-/** What enters a process namespace has to fork for it: the child is the program. */
-async function childOf(outer: Daemon): Promise<number> {
-  await until(`${outer.name} to start`, async () => childrenOf(outer.pid).length > 0, {
-    timeoutMs: 10_000,
-    everyMs: 10,
-    hopeless: () => (outer.isRunning() ? undefined : `it has ended:\n${endOfLog(outer.log)}`),
-  });
-  return childrenOf(outer.pid)[0] ?? outer.pid;
+  const daemon = startDaemon(estate, node.inside(argv), { name: full, log, env: { PATH: path } });
+  joinCgroup(cgroupOf(options), daemon.pid);
+  return daemon;
 }
 
 async function importImages(node: ClusterNode, archives: readonly string[]): Promise<void> {

@@ -1,5 +1,5 @@
 /** Processes told apart from later ones with the same number, by the time they started. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** `PID START`: the start time is in clock ticks since the machine started (proc(5), field 22 of stat). */
@@ -15,13 +15,6 @@ export function markOf(pid: number): ProcessMark | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The processes that a process started and that still run. */
-export function childrenOf(pid: number): readonly number[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry) && parentOf(entry) === pid)
-    .map(Number);
 }
 
 export function isRunning(mark: ProcessMark): boolean {
@@ -45,13 +38,4 @@ export async function end(mark: ProcessMark, patienceMs = 10_000): Promise<void>
   while (isRunning(mark) && Date.now() < deadline) await sleep(20);
   signal(mark, 'SIGKILL');
   while (isRunning(mark)) await sleep(20);
-}
-
-function parentOf(entry: string): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,0 +1,169 @@
+/** `npm run e2e`: builds a real cluster, installs Sluice, runs the suites; the last line is `N passed, N failed, N skipped`. */
+import { rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { run } from '../src/backends/exec.ts';
+import { MachineError, messageOf } from './build/machine.ts';
+import { binary, buildAll } from './build/build.ts';
+import type { Cluster } from './cluster/cluster.ts';
+import { keptEstate } from './cluster/estate.ts';
+import type { CniKind } from './cluster/node-config.ts';
+import { readOptions, usage, type Options } from './options.ts';
+import { Results } from './results.ts';
+import type { Suite, SuiteContext, Target } from './suites/suite.ts';
+import { suites } from './suites/table.ts';
+import { clusterName, handUse, noteState, prepare, upCluster } from './test-cluster.ts';
+
+const root = join(import.meta.dirname, '..');
+const started = performance.now();
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: readonly string[]): Promise<number> {
+  let options: Options;
+  try {
+    options = readOptions(args);
+  } catch (error) {
+    console.error(`e2e: ${messageOf(error)}\n${usage}`);
+    return 2;
+  }
+  try {
+    if (options.command === 'down') return await down();
+    if (options.kubeconfig === undefined) checkRoot();
+    return options.command === 'up' ? await up(options) : await test(options);
+  } catch (error) {
+    console.error(`e2e: ${messageOf(error)}`);
+    return error instanceof MachineError ? 3 : 1;
+  }
+}
+
+async function up(options: Options): Promise<number> {
+  const images = await prepare(options.proxy, say);
+  const [cni = 'ptp'] = options.cnis;
+  const cluster = await upCluster({ cni, proxy: options.proxy, directory: folderOf('up') }, images, say);
+  cluster.estate.keep();
+  say('cluster: ready');
+  console.log(handUse(cluster));
+  return 0;
+}
+
+async function down(): Promise<number> {
+  const estate = keptEstate(clusterName);
+  await estate?.clear();
+  console.log(estate === undefined ? 'e2e: no cluster is up' : 'e2e: the cluster is taken away');
+  return 0;
+}
+
+async function test(options: Options): Promise<number> {
+  const results = new Results();
+  const chosen = suites.filter(({ name }) => options.suites.includes(name));
+  if (options.kubeconfig === undefined) {
+    const images = await prepare(options.proxy, say);
+    for (const cni of options.cnis) {
+      const wanted = chosen.filter(({ cnis }) => cnis.includes(cni));
+      if (wanted.length > 0) await testOnOwnCluster(options, { cni, images, wanted, results });
+    }
+  } else {
+    const target = await foreignTarget(resolve(options.kubeconfig));
+    await runSuites(options, { target, cni: 'ptp', folder: folderOf('foreign'), wanted: chosen, results });
+  }
+  for (const line of results.failures()) console.log(line);
+  console.log(results.summary());
+  return results.isGreen ? 0 : 1;
+}
+
+interface Share {
+  readonly cni: CniKind;
+  readonly images: readonly string[];
+  readonly wanted: readonly Suite[];
+  readonly results: Results;
+}
+
+async function testOnOwnCluster(options: Options, { cni, images, wanted, results }: Share): Promise<void> {
+  const folder = folderOf(cni);
+  const failedBefore = results.failed;
+  let cluster: Cluster;
+  try {
+    cluster = await upCluster({ cni, proxy: options.proxy, directory: folder }, images, say);
+  } catch (error) {
+    results.addFailure(`cluster with CNI ${cni}`, `${messageOf(error)}; logs: ${join(folder, 'logs')}`);
+    return;
+  }
+  try {
+    await runSuites(options, { target: targetOf(cluster), cni, folder, wanted, results });
+  } finally {
+    const hasFailed = results.failed > failedBefore;
+    if (hasFailed) {
+      await noteState(cluster);
+      console.log(`e2e: logs of all parts: ${folder}/logs, of pods: ${folder}/nodes/*/var/log/pods`);
+    }
+    if (options.keep) {
+      cluster.estate.keep();
+      console.log(handUse(cluster));
+    } else {
+      await cluster.stop();
+      if (!hasFailed) rmSync(join(folder, 'nodes'), { recursive: true, force: true });
+    }
+  }
+}
+
+interface SuiteRun {
+  readonly target: Target;
+  readonly cni: CniKind;
+  readonly folder: string;
+  readonly wanted: readonly Suite[];
+  readonly results: Results;
+}
+
+async function runSuites(options: Options, { target, cni, folder, wanted, results }: SuiteRun): Promise<void> {
+  for (const suite of wanted) {
+    const label = `${suite.name} (${cni})`;
+    const context: SuiteContext = {
+      target,
+      cni,
+      isFull: options.isFull,
+      ...(options.focus === undefined ? {} : { focus: options.focus }),
+      results: join(folder, 'logs', suite.name),
+      progress: (line) => say(`${label}: ${line}`),
+    };
+    say(`${label}: begins`);
+    try {
+      results.add(label, await suite.run(context));
+    } catch (error) {
+      results.addFailure(label, messageOf(error));
+    }
+    say(`${label}: ${results.countOf(label)}`);
+  }
+}
+
+function targetOf(cluster: Cluster): Target {
+  return {
+    kubeconfig: cluster.kubeconfig,
+    nodeCount: cluster.nodes.length,
+    inside: (argv) => cluster.inside(argv),
+    kubectl: async (args, input) => cluster.kubectl(args, input),
+    cluster,
+  };
+}
+
+async function foreignTarget(kubeconfig: string): Promise<Target> {
+  await buildAll(['kubectl'], say);
+  const kubectl = async (args: readonly string[], input?: string): Promise<string> => {
+    const argv = [binary('kubectl'), `--kubeconfig=${kubeconfig}`, ...args] as const;
+    return (await run(argv, { timeoutMs: 300_000, ...(input === undefined ? {} : { input }) })).stdout;
+  };
+  const nodes = await kubectl(['get', 'nodes', '-o', 'name']);
+  return { kubeconfig, nodeCount: nodes.trim().split('\n').length, inside: (argv) => argv, kubectl };
+}
+
+function checkRoot(): void {
+  if (process.getuid?.() !== 0) throw new MachineError('a cluster of network namespaces needs root');
+}
+
+function folderOf(name: string): string {
+  return join(root, 'tmp', 'e2e', name);
+}
+
+function say(line: string): void {
+  const seconds = Math.round((performance.now() - started) / 1000);
+  console.log(`[${String(seconds).padStart(4)} s] ${line}`);
+}

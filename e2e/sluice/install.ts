@@ -1,0 +1,45 @@
+/** Puts Sluice on a cluster as its users do: the image loaded into every node, the chart installed by the real helm. */
+import { join } from 'node:path';
+import { archiveFile, buildImage } from '../../image/build.ts';
+import { run } from '../../src/backends/exec.ts';
+import type { Progress } from '../build/build.ts';
+import { binary, buildAll } from '../build/build.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+
+const chart = join(import.meta.dirname, '..', '..', 'charts', 'sluice');
+
+/** Builds Sluice's image (layers are cached) and helm; the image's OCI archive. */
+export async function prepareSluice(progress: Progress): Promise<string> {
+  await buildAll(['helm'], progress);
+  const { file } = await buildImage(archiveFile, progress);
+  return file;
+}
+
+/** Values of the chart for a cluster without kube-proxy. */
+export function valuesFor({ topology }: Pick<Cluster, 'topology'>): readonly string[] {
+  return [
+    'image.pullPolicy=Never',
+    'serviceProxy.enabled=true',
+    `apiServer.host=${topology.rootAddress}`,
+    'apiServer.port=6443',
+    `config.clusterCidrs={${topology.podCidr}}`,
+    'config.logLevel=debug',
+  ];
+}
+
+/** `helm upgrade --install` with `--wait`: returns when an agent is ready on every node. The answer is helm's own text. */
+export async function installSluice(cluster: Cluster, values = valuesFor(cluster)): Promise<string> {
+  const sets = values.flatMap((value) => ['--set', value]);
+  return helm(cluster, ['upgrade', '--install', 'sluice', chart, '--wait', '--timeout=180s', ...sets]);
+}
+
+export async function uninstallSluice(cluster: Cluster): Promise<string> {
+  return helm(cluster, ['uninstall', 'sluice', '--wait', '--timeout=120s']);
+}
+
+/** helm in the namespace that Sluice is installed in; its standard output. */
+export async function helm(cluster: Cluster, args: readonly string[]): Promise<string> {
+  const access = [`--kubeconfig=${cluster.kubeconfig}`, '--namespace=kube-system'];
+  const argv = cluster.inside([binary('helm'), ...args, ...access]);
+  return (await run(argv, { timeoutMs: 300_000 })).stdout;
+}

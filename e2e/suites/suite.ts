@@ -1,0 +1,42 @@
+/** What a suite is: it runs against a cluster and answers with one result for each of its cases. */
+import type { Argv } from '../../src/backends/exec.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import type { CniKind } from '../cluster/node-config.ts';
+
+export interface CaseResult {
+  readonly name: string;
+  readonly outcome: 'passed' | 'failed' | 'skipped';
+  readonly seconds: number;
+  /** Why it failed or was skipped. */
+  readonly message?: string;
+}
+
+/** The cluster that is tested: built here, or anybody's. */
+export interface Target {
+  readonly kubeconfig: string;
+  readonly nodeCount: number;
+  /** `argv`, to be run where the API server and the nodes can be reached. */
+  inside(argv: Argv): Argv;
+  kubectl(args: readonly string[], input?: string): Promise<string>;
+  /** Absent: not built here, so its nodes cannot be entered. */
+  readonly cluster?: Cluster;
+}
+
+export interface SuiteContext {
+  readonly target: Target;
+  readonly cni: CniKind;
+  /** Everything, not the fixed part. */
+  readonly isFull: boolean;
+  /** Of case names: only these. */
+  readonly focus?: string;
+  /** Folder for logs and reports of this suite on this cluster. */
+  readonly results: string;
+  readonly progress: (line: string) => void;
+}
+
+export interface Suite {
+  readonly name: string;
+  /** CNIs that it runs on. */
+  readonly cnis: readonly CniKind[];
+  run(context: SuiteContext): Promise<readonly CaseResult[]>;
+}
