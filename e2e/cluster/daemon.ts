@@ -23,7 +23,11 @@ export interface DaemonOptions {
 }
 
 /** Starts a program; its output goes to the end of the log. */
-export function startDaemon(estate: Estate, argv: Argv, { name, log, env = {} }: DaemonOptions): Daemon {
+export function startDaemon(
+  estate: Pick<Estate, 'record'>,
+  argv: Argv,
+  { name, log, env = {} }: DaemonOptions,
+): Daemon {
   mkdirSync(dirname(log), { recursive: true });
   const { pid } = spawnProcess(argv, { stdout: { file: log }, stderr: { file: log }, detached: true, env });
   const mark = markOf(pid) ?? `${pid} `;
