@@ -3,6 +3,7 @@ import type { ClusterState } from '../cluster/state.ts';
 import type { CompileOptions } from '../compile/options.ts';
 import type { Config } from '../config/schema.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
+import type { IpAddress } from '../lib/ip.ts';
 import type { LocalTrafficDetector, ServiceOptions } from '../service/options.ts';
 
 export function compileOptions(
@@ -33,7 +34,7 @@ function serviceOptions(config: Config, nodeName: string, state: ClusterState, f
     masqueradeAll: config.masqueradeAll,
     nodePortAddresses: config.nodePortAddresses,
     localhostNodePorts: config.localhostNodePorts,
-    nodeAddresses: facts.nodeAddresses,
+    nodeAddresses: primaryFirst(facts.nodeAddresses, state.nodes.get(nodeName)?.addresses ?? []),
     conntrackLiberal: facts.conntrackLiberal,
   };
 }
@@ -60,4 +61,10 @@ function detectorOf(config: Config, nodeName: string, state: ClusterState, facts
     default:
       return { kind: config.localTrafficDetector };
   }
+}
+
+/** The addresses that the cluster knows the node by come first; of the others, in the order of the node's interfaces. */
+function primaryFirst(own: readonly IpAddress[], known: readonly IpAddress[]): readonly IpAddress[] {
+  const primary = known.filter((address) => own.includes(address));
+  return [...primary, ...own.filter((address) => !primary.includes(address))];
 }

@@ -18,7 +18,7 @@ export interface DesiredStateOptions {
   readonly nodeName: string;
   readonly node: NodeWatch;
   readonly clock: Clock;
-  /** Asked once, when cluster and node are both known. */
+  /** Asked for every update, when cluster and node are both known. What is not about Services counts at the first time only. */
   readonly compileOptions: (state: ClusterStore, facts: NodeFacts) => CompileOptions;
 }
 
@@ -93,13 +93,14 @@ export class DesiredState {
   async next(): Promise<Update> {
     const facts = await this.#readFacts();
     const { clock, compileOptions } = this.#options;
-    this.#compileOptions ??= compileOptions(this.store, facts);
-    this.#compiler ??= new Compiler(this.store, this.#compileOptions);
+    const options = this.#keepSame(compileOptions(this.store, facts));
+    this.#compileOptions = options;
+    this.#compiler ??= new Compiler(this.store, options);
     // From here on nothing waits: what came while the node was read is in the store and in this update.
     const pending = this.#pending;
     this.#pending = [];
     const started = clock.now();
-    const { delta, diagnostics, services } = this.#compiler.apply(pending, facts);
+    const { delta, diagnostics, services } = this.#compiler.apply(pending, facts, options.services);
     return {
       delta,
       services,
@@ -109,6 +110,15 @@ export class DesiredState {
       arrivals: this.#arrivals.take(),
       compileMs: clock.now() - started,
     };
+  }
+
+  /** Options that say the same stay the same object, as facts do. */
+  #keepSame(options: CompileOptions): CompileOptions {
+    const before = this.#compileOptions;
+    if (before === undefined) return options;
+    const { services } = options;
+    if (services === undefined || sameValue(before.services, services)) return before;
+    return { ...before, services };
   }
 
   /** Facts that say the same stay the same object: the compiler then knows that nothing changed. */

@@ -15,8 +15,10 @@ export interface LintRanges {
   readonly serviceCidrs: readonly Cidr[];
 }
 
-/** Sorted by object. From scratch every time: for commands and status, not for every change. */
-export function lintCluster(state: ClusterState, ranges: LintRanges): readonly Diagnostic[] {
+/** `ranges`: those that hold where no ServiceCIDR is stated. Sorted by object. From scratch every time: for commands and status, not for every change. */
+export function lintCluster(state: ClusterState, { podCidrs, serviceCidrs }: LintRanges): readonly Diagnostic[] {
+  const stated = [...state.serviceCidrs.values()].flatMap(({ cidrs }) => cidrs);
+  const ranges = { podCidrs, serviceCidrs: stated.length > 0 ? stated : serviceCidrs };
   const pods = new PodsOfCluster(state);
   const policies = [...state.networkPolicies.values()].toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));
   const services = [...state.services.values()].toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));
@@ -27,7 +29,7 @@ export function lintCluster(state: ClusterState, ranges: LintRanges): readonly D
       ...lintNamedPorts(policy, pods),
     ]),
     ...lintDns(policies, pods),
-    ...services.flatMap((service) => lintService(service, pods)),
+    ...services.flatMap((service) => [...lintClusterIps(service, stated), ...lintService(service, pods)]),
   ];
 }
 
@@ -85,6 +87,16 @@ function lintBlock(
     found.push(warn(policy, place, message));
   }
   return found;
+}
+
+/** The API server refuses such an address, unless the ranges have changed since. */
+function lintClusterIps(service: Service, serviceCidrs: readonly Cidr[]): readonly Diagnostic[] {
+  if (serviceCidrs.length === 0) return [];
+  const outside = service.clusterIps.filter((address) => !serviceCidrs.some((cidr) => cidrContains(cidr, address)));
+  const path = service.location?.lines.has('spec.clusterIPs') === true ? 'spec.clusterIPs' : 'spec.clusterIP';
+  return outside.map((address) =>
+    warn(service, path, `${address} is outside of every ServiceCIDR (${serviceCidrs.map(formatCidr).join(', ')})`),
+  );
 }
 
 function lintService(service: Service, pods: PodsOfCluster): readonly Diagnostic[] {

@@ -8,7 +8,9 @@ import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { PolicyDecider } from '../policy/decide.ts';
 import type { PolicyPlan, PolicyPlanDelta } from '../policy/plan.ts';
+import type { ServiceOptions } from '../service/options.ts';
 import type { ServicePlan } from '../service/plan.ts';
+import type { ServiceStageResult } from '../service/stage.ts';
 import { ServiceStage } from '../service/stage.ts';
 import { BaseStage } from './base-stage.ts';
 import { baseHooks } from './base/base-chains.ts';
@@ -56,6 +58,7 @@ export class Compiler {
   readonly #policies: PolicyStage;
   readonly #endpointStage: EndpointStage;
   readonly #base: BaseStage;
+  #serviceOptions: ServiceOptions | undefined;
   #facts: NodeFacts = noFacts;
   #bound: BoundEndpoints = { endpoints: new Map(), diagnostics: [] };
   #isFirst = true;
@@ -64,6 +67,7 @@ export class Compiler {
     const { ipFamilies, nodeName, services } = options;
     this.#state = state;
     this.#options = options;
+    this.#serviceOptions = services;
     this.#decider = new PolicyDecider(state, { nodeName, ipFamilies });
     this.#services = services === undefined ? undefined : new ServiceStage(state, services, ipFamilies);
     this.#policies = new PolicyStage(ipFamilies);
@@ -90,8 +94,15 @@ export class Compiler {
     return this.#bound.endpoints;
   }
 
-  /** `changes` are in the state already; the first call takes all that the state holds. `facts` absent: unchanged. */
-  apply(changes: readonly ObjectChange[], facts: NodeFacts = this.#facts): CompileResult {
+  /**
+   * `changes` are in the state already; the first call takes all that the state holds. `facts` and `services` absent: unchanged.
+   * Of the options only what Services are served by may change: it depends on what the node has come to know of itself.
+   */
+  apply(
+    changes: readonly ObjectChange[],
+    facts: NodeFacts = this.#facts,
+    services: ServiceOptions | undefined = this.#serviceOptions,
+  ): CompileResult {
     const seen = this.#isFirst ? everything(this.#state) : changes;
     this.#isFirst = false;
     const plan = this.#decider.apply(seen);
@@ -102,16 +113,27 @@ export class Compiler {
     this.#endpointStage.apply(this.#bound.endpoints, facts.conntrackLiberal, builder);
     const node = this.#state.nodes.get(this.#options.nodeName);
     this.#base.apply({ bound: this.#bound.endpoints, planned: this.#decider.plan.endpoints, node }, builder);
-    const services = this.#services?.apply(seen);
-    for (const change of services?.chains ?? []) builder.changeChain(change);
+    const served = this.#serve(seen, services, builder);
     this.#putHooks(builder);
     const delta = builder.finish();
     this.#store.apply(delta);
     return {
       delta,
-      diagnostics: [...this.#diagnostics(), ...(services?.diagnostics ?? [])],
-      services: services?.touched ?? noServices,
+      diagnostics: [...this.#diagnostics(), ...served.diagnostics],
+      services: served.touched,
     };
+  }
+
+  #serve(
+    changes: readonly ObjectChange[],
+    options: ServiceOptions | undefined,
+    builder: DeltaBuilder,
+  ): Pick<ServiceStageResult, 'touched' | 'diagnostics'> {
+    this.#serviceOptions = options;
+    if (this.#services === undefined) return { touched: noServices, diagnostics: [] };
+    const { chains, ...served } = this.#services.apply(changes, options);
+    for (const change of chains) builder.changeChain(change);
+    return served;
   }
 
   #bindAgain(plan: PolicyPlanDelta, facts: NodeFacts): void {

@@ -1,6 +1,6 @@
 /** One Service and its EndpointSlices -> what this node does with it. Nothing here knows iptables. */
 import type { EndpointSlice, Service, ServicePort } from '../cluster/objects.ts';
-import { describeObject, keyOf } from '../cluster/objects.ts';
+import { keyOf } from '../cluster/objects.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily } from '../lib/ip.ts';
 import { chooseEndpoints } from './choose.ts';
@@ -8,6 +8,7 @@ import { collectEndpoints, type EndpointsByPort, isPort, portKey } from './endpo
 import { servicePortName } from './names.ts';
 import { detectorCidr, type ServiceOptions } from './options.ts';
 import type { PlannedHealthCheck, PlannedPort, PlannedService, Reach } from './plan.ts';
+import { problemAt } from './problem.ts';
 
 /** Another proxy serves the Service. */
 export const proxyNameLabel = 'service.kubernetes.io/service-proxy-name';
@@ -89,6 +90,7 @@ function decidePort(scope: FamilyScope, index: number, port: ServicePort): Plann
     endpoints: choice.endpoints,
     clusterEndpoints: choice.cluster,
     localEndpoints: choice.local,
+    yielded: nothingYielded,
   };
 }
 
@@ -135,6 +137,7 @@ function sourceRanges({
 }
 
 const noRanges: readonly Cidr[] = [];
+const nothingYielded: PlannedPort['yielded'] = new Map();
 
 function masqueradeInternal(options: ServiceOptions, family: IpFamily): PlannedPort['masqueradeInternal'] {
   if (options.masqueradeAll) return 'everybody';
@@ -250,10 +253,4 @@ function serviceProblems(service: Service): readonly Diagnostic[] {
 
 function notAPort(port: number): string {
   return `${port} is no port, expected 1 to 65535`;
-}
-
-function problemAt(service: Service, path: string, message: string): Diagnostic {
-  const line = service.location?.lines.get(path) ?? service.location?.line;
-  const place = service.location === undefined || line === undefined ? {} : { file: service.location.file, line };
-  return { severity: 'error', object: describeObject(service), path, message, ...place };
 }

@@ -1,6 +1,8 @@
 /** The rules that bring a frontend's packets to a service port's chains, or refuse them (kube-proxy.md 1.5). */
+import type { Protocol } from '../cluster/objects.ts';
 import type { Action, Match, Rule } from '../dataplane/rule.ts';
 import type { IpAddress } from '../lib/ip.ts';
+import { addressFrontend, nodePortFrontend } from './claims.ts';
 import { chainOfPort, hasExternalChain, hasFirewallChain, internalChain } from './chains.ts';
 import { addressKey, portKeyOf } from './dispatch.ts';
 import type { Entry } from './dispatch-tree.ts';
@@ -30,12 +32,20 @@ export interface SectionEntry extends Entry<Rule> {
 /** In kube-proxy's order. */
 export function frontendRules(port: PlannedPort, serviceObject: string): readonly SectionEntry[] {
   const scope: Scope = { port, serviceObject, entries: [] };
-  clusterIpRules(scope);
-  for (const address of port.externalIps) externalIpRules(scope, address);
-  for (const address of port.loadBalancerIps) loadBalancerRules(scope, address);
-  if (port.nodePort !== 0) nodePortRules(scope);
-  if (port.healthCheckNodePort !== 0) healthCheckRule(scope);
+  if (hasAddress(port, port.clusterIp)) clusterIpRules(scope);
+  for (const address of port.externalIps) if (hasAddress(port, address)) externalIpRules(scope, address);
+  for (const address of port.loadBalancerIps) if (hasAddress(port, address)) loadBalancerRules(scope, address);
+  if (hasNodePort(port, port.protocol, port.nodePort)) nodePortRules(scope);
+  if (hasNodePort(port, 'TCP', port.healthCheckNodePort)) healthCheckRule(scope);
   return scope.entries;
+}
+
+function hasAddress({ yielded, protocol, port }: PlannedPort, address: IpAddress): boolean {
+  return yielded.size === 0 || !yielded.has(addressFrontend(address, protocol, port));
+}
+
+function hasNodePort({ yielded, family }: PlannedPort, protocol: Protocol, nodePort: number): boolean {
+  return nodePort !== 0 && !yielded.has(nodePortFrontend(family, protocol, nodePort));
 }
 
 interface Scope {

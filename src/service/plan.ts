@@ -84,6 +84,8 @@ export interface PlannedPort {
   readonly endpoints: readonly PlannedEndpoint[];
   readonly clusterEndpoints: readonly PlannedEndpoint[];
   readonly localEndpoints: readonly PlannedEndpoint[];
+  /** Frontends of the Service (claims.ts) that another one has, with its `namespace/name`: they have no rules here. */
+  readonly yielded: ReadonlyMap<string, string>;
 }
 
 /** What the health check server of a Service answers (kube-proxy.md 2.6). */

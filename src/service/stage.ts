@@ -5,16 +5,19 @@ import type { ChainChange } from '../dataplane/dataplane.ts';
 import type { Hook } from '../dataplane/rule.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { IpFamily } from '../lib/ip.ts';
+import { sameValue } from '../lib/same-value.ts';
 import { type PortChains, renderPort } from './chains.ts';
+import { FrontendClaims } from './claims.ts';
 import { decideService } from './decide.ts';
-import { fixedChains } from './fixed.ts';
+import { fixedChains, nodePortJumps } from './fixed.ts';
 import { frontendRules, type SectionEntry } from './frontends.ts';
 import { serviceHooks } from './hooks.ts';
 import { isSameChain } from './lazy-chain.ts';
 import type { ServiceOptions } from './options.ts';
 import type { PlannedPort, PlannedService, ServicePlan } from './plan.ts';
 import { serviceKey, SliceIndex } from './slice-index.ts';
-import { DispatchChains } from './top.ts';
+import { DispatchChains, servicesChain } from './top.ts';
+import { unallocatedRules } from './unallocated.ts';
 
 export interface ServiceStageResult {
   readonly chains: readonly ChainChange[];
@@ -27,21 +30,24 @@ export interface ServiceStageResult {
 /** Decides and renders again only the Services that a change touches. */
 export class ServiceStage {
   readonly #state: ClusterState;
-  readonly #options: ServiceOptions;
   readonly #families: readonly IpFamily[];
   readonly #slices = new SliceIndex();
+  readonly #claims = new FrontendClaims();
+  readonly #decided = new Map<string, Decision>();
   readonly #planned = new Map<string, PlannedService>();
   readonly #rendered = new Map<string, readonly RenderedPort[]>();
   readonly #diagnostics = new Map<string, readonly Diagnostic[]>();
   readonly #dispatch: ReadonlyMap<IpFamily, DispatchChains>;
-  #isFirst = true;
+  #options: ServiceOptions;
+  /** Absent before the first call. */
+  #applied: ServiceOptions | undefined;
   #zone: string | undefined;
 
   constructor(state: ClusterState, options: ServiceOptions, families: readonly IpFamily[]) {
     this.#state = state;
     this.#options = options;
     this.#families = families;
-    this.#dispatch = new Map(families.map((family) => [family, new DispatchChains(options, family)]));
+    this.#dispatch = new Map(families.map((family) => [family, new DispatchChains(family)]));
   }
 
   get plan(): ServicePlan {
@@ -52,31 +58,60 @@ export class ServiceStage {
     return serviceHooks(this.#options, family);
   }
 
-  /** `changes` are already in the state. The first call takes everything that the state holds. */
-  apply(changes: readonly ObjectChange[]): ServiceStageResult {
-    const chains: ChainChange[] = this.#isFirst ? this.#fixedChains() : [];
-    const touched = this.#touched(changes);
-    for (const key of touched) this.#update(key, chains);
+  /** `changes` are already in the state. The first call takes everything that the state holds. `options` absent: unchanged. */
+  apply(changes: readonly ObjectChange[], options: ServiceOptions = this.#options): ServiceStageResult {
+    const before = this.#applied;
+    this.#options = options;
+    this.#applied = options;
+    const chains: ChainChange[] = this.#changeFixed(before);
+    const due = this.#touched(changes, before);
+    const touched = new Set(due);
+    for (const key of due) for (const other of this.#decide(key)) touched.add(other);
+    for (const key of touched) this.#render(key, chains);
+    if (before === undefined || changes.some(({ kind }) => kind === 'ServiceCIDR')) this.#setUnallocated();
     for (const dispatch of this.#dispatch.values()) chains.push(...dispatch.takeChanges());
     return { chains, touched, diagnostics: [...this.#diagnostics.values()].flat() };
   }
 
-  #fixedChains(): ChainChange[] {
-    return this.#families.flatMap((family) =>
-      fixedChains(this.#options, family).map(({ table, chain }) => ({ family, table, name: chain.name, chain })),
-    );
+  /** What depends on the options alone. */
+  #changeFixed(before: ServiceOptions | undefined): ChainChange[] {
+    if (before === this.#options) return [];
+    return this.#families.flatMap((family) => {
+      this.#dispatch.get(family)?.setTail('nat', servicesChain, nodePortJumps(this.#options, family));
+      const old = before === undefined ? [] : fixedChains(before, family);
+      return fixedChains(this.#options, family)
+        .filter(({ chain }) => !old.some((one) => isSameChain(one.chain, chain)))
+        .map(({ table, chain }) => ({ family, table, name: chain.name, chain }));
+    });
+  }
+
+  #setUnallocated(): void {
+    for (const [family, dispatch] of this.#dispatch) {
+      dispatch.setTail('filter', servicesChain, unallocatedRules(this.#state.serviceCidrs.values(), family));
+    }
   }
 
   /** Keys of the Services to look at again. */
-  #touched(changes: readonly ObjectChange[]): ReadonlySet<string> {
+  #touched(changes: readonly ObjectChange[], before: ServiceOptions | undefined): Set<string> {
     const zone = this.#state.nodes.get(this.#options.nodeName)?.labels[zoneLabel];
-    const isAll = this.#isFirst || zone !== this.#zone;
+    const isAll = before === undefined || zone !== this.#zone;
     this.#zone = zone;
-    const touched = new Set<string>(isAll ? this.#state.services.keys() : []);
-    if (this.#isFirst) for (const slice of this.#state.endpointSlices.values()) this.#slices.set(slice);
+    const touched = new Set<string>(isAll ? this.#state.services.keys() : this.#affectedByOptions(before));
+    if (before === undefined) for (const slice of this.#state.endpointSlices.values()) this.#slices.set(slice);
     else for (const change of changes) this.#note(change, touched);
-    this.#isFirst = false;
     return touched;
+  }
+
+  /** The node's addresses come and go; of the Services only those care that let the node in by its address. */
+  *#affectedByOptions(before: ServiceOptions): Generator<string> {
+    const { nodeAddresses, conntrackLiberal: _forward, ...options } = this.#options;
+    const { nodeAddresses: formerAddresses, conntrackLiberal: _formerForward, ...former } = before;
+    if (!sameValue(options, former)) yield* this.#state.services.keys();
+    else if (!sameValue(nodeAddresses, formerAddresses)) {
+      for (const [key, { loadBalancerSourceRanges }] of this.#state.services) {
+        if (loadBalancerSourceRanges.length > 0) yield key;
+      }
+    }
   }
 
   #note({ kind, key, before, after }: ObjectChange, touched: Set<string>): void {
@@ -91,23 +126,36 @@ export class ServiceStage {
     }
   }
 
-  #update(key: string, chains: ChainChange[]): void {
+  /** Answers the other Services that gain or lose a frontend by it. */
+  #decide(key: string): ReadonlySet<string> {
     const service = this.#state.services.get(key);
-    if (service === undefined) {
+    const before = this.#decided.get(key);
+    if (service === undefined) this.#decided.delete(key);
+    else {
+      const context = {
+        options: this.#options,
+        families: this.#families,
+        ...(this.#zone === undefined ? {} : { zone: this.#zone }),
+      };
+      this.#decided.set(key, decideService(service, this.#slices.of(key), context));
+    }
+    return this.#claims.replace(before?.planned, this.#decided.get(key)?.planned);
+  }
+
+  #render(key: string, chains: ChainChange[]): void {
+    const decided = this.#decided.get(key);
+    if (decided === undefined) {
       this.#planned.delete(key);
       this.#diagnostics.delete(key);
       this.#replacePorts(key, [], chains);
       return;
     }
-    const { planned, diagnostics } = decideService(service, this.#slices.of(key), {
-      options: this.#options,
-      families: this.#families,
-      ...(this.#zone === undefined ? {} : { zone: this.#zone }),
-    });
+    const { planned, diagnostics } = this.#claims.resolve(decided.planned);
+    const problems = [...decided.diagnostics, ...diagnostics];
     this.#planned.set(key, planned);
-    if (diagnostics.length > 0) this.#diagnostics.set(key, diagnostics);
+    if (problems.length > 0) this.#diagnostics.set(key, problems);
     else this.#diagnostics.delete(key);
-    const object = describeObject(service);
+    const object = describeObject(planned.service);
     const rendered = planned.ports.map((port) => {
       const before = this.#renderedBefore(key, port);
       return { ...renderPort(port, object, this.#options, before), entries: frontendRules(port, object) };
@@ -142,6 +190,8 @@ export class ServiceStage {
     for (const name of gone.keys()) chains.push({ family, table: 'nat', name });
   }
 }
+
+type Decision = ReturnType<typeof decideService>;
 
 type PortOutput = Pick<RenderedPort, 'chains' | 'entries'>;
 

@@ -6,22 +6,31 @@ import type { IpFamily } from '../lib/ip.ts';
 import { sameValue } from '../lib/same-value.ts';
 import { branches, type DispatchShape, renderBranch, rootRules, type RuleTree } from './dispatch.ts';
 import { insertEntry, removeEntry } from './dispatch-tree.ts';
-import { nodePortJumps, nodePortsChain } from './fixed.ts';
+import { nodePortsChain } from './fixed.ts';
 import type { SectionEntry, SectionName } from './frontends.ts';
-import type { ServiceOptions } from './options.ts';
 
 export class DispatchChains {
   readonly #family: IpFamily;
   readonly #roots: readonly Root[];
   readonly #trees = new Map<SectionName, RuleTree>();
   readonly #dirty = new Set<SectionName>(sectionNames);
+  readonly #tails = new Map<Root, readonly Rule[]>();
+  readonly #dirtyRoots = new Set<Root>();
   /** What was last taken: root chains, and of each section its sub-chains with the nodes they came from. */
   readonly #takenRoots = new Map<Root, Chain>();
   readonly #takenBranches = new Map<SectionName, Map<ChainName, TakenBranch>>();
 
-  constructor(options: ServiceOptions, family: IpFamily) {
+  constructor(family: IpFamily) {
     this.#family = family;
-    this.#roots = rootsOf(nodePortJumps(options, family));
+    this.#roots = roots;
+  }
+
+  /** What comes after the Services' own rules in a dispatch chain. */
+  setTail(table: TableName, name: ChainName, tail: readonly Rule[]): void {
+    const root = this.#roots.find((one) => one.table === table && one.name === name);
+    if (root === undefined) throw new Error(`no dispatch chain is called ${name} in table ${table}`);
+    this.#tails.set(root, tail);
+    this.#dirtyRoots.add(root);
   }
 
   /** The entries of one service port, before and after a change. */
@@ -46,9 +55,10 @@ export class DispatchChains {
     for (const root of this.#roots) {
       const sections = root.sections.filter((section) => this.#dirty.has(section.name));
       for (const section of sections) this.#takeBranches(root.table, section, changes);
-      if (sections.length > 0) this.#takeRoot(root, changes);
+      if (sections.length > 0 || this.#dirtyRoots.has(root)) this.#takeRoot(root, changes);
     }
     this.#dirty.clear();
+    this.#dirtyRoots.clear();
     return changes;
   }
 
@@ -64,7 +74,7 @@ export class DispatchChains {
 
   #takeRoot(root: Root, changes: ChainChange[]): void {
     const rules = root.sections.flatMap((section) => rootRules(this.#trees.get(section.name), this.#shapeOf(section)));
-    const chain: Chain = { name: root.name, style: 'kube', rules: [...rules, ...root.tail] };
+    const chain: Chain = { name: root.name, style: 'kube', rules: [...rules, ...(this.#tails.get(root) ?? [])] };
     if (sameValue(this.#takenRoots.get(root), chain)) return;
     this.#takenRoots.set(root, chain);
     changes.push({ family: this.#family, table: root.table, name: root.name, chain });
@@ -101,58 +111,51 @@ interface Section extends Omit<DispatchShape, 'family'> {
   readonly name: SectionName;
 }
 
-/** A dispatch chain: its sections' rules in order, then `tail`. */
+/** A dispatch chain: its sections' rules in order, then its tail. */
 interface Root {
   readonly table: TableName;
   readonly name: ChainName;
   readonly sections: readonly Section[];
-  readonly tail: readonly Rule[];
 }
 
+export const servicesChain: ChainName = chainName('KUBE-SERVICES');
+
 /** Sub-chains have short names of their own where the chain's name leaves no room for digits. */
-function rootsOf(servicesTail: readonly Rule[]): readonly Root[] {
-  return [
-    {
-      table: 'nat',
-      name: chainName('KUBE-SERVICES'),
-      sections: [{ name: 'services', base: 'KUBE-SERVICES', keys: 'address' }],
-      tail: servicesTail,
-    },
-    {
-      table: 'nat',
-      name: nodePortsChain,
-      sections: [{ name: 'nodePorts', base: 'KUBE-NODEPORTS', keys: 'port' }],
-      tail: [],
-    },
-    {
-      table: 'filter',
-      name: chainName('KUBE-SERVICES'),
-      sections: [{ name: 'refused', base: 'KUBE-SERVICES', keys: 'address' }],
-      tail: [],
-    },
-    {
-      table: 'filter',
-      name: chainName('KUBE-EXTERNAL-SERVICES'),
-      sections: [
-        { name: 'externalRefused', base: 'KUBE-EXTERNAL', keys: 'address' },
-        { name: 'nodePortsRefused', base: 'KUBE-EXTERNAL-NP', keys: 'port' },
-      ],
-      tail: [],
-    },
-    {
-      table: 'filter',
-      name: nodePortsChain,
-      sections: [{ name: 'healthChecks', base: 'KUBE-NODEPORTS', keys: 'port' }],
-      tail: [],
-    },
-    {
-      table: 'filter',
-      name: chainName('KUBE-PROXY-FIREWALL'),
-      sections: [{ name: 'firewall', base: 'KUBE-PROXY-FW', keys: 'address' }],
-      tail: [],
-    },
-  ];
-}
+const roots: readonly Root[] = [
+  {
+    table: 'nat',
+    name: servicesChain,
+    sections: [{ name: 'services', base: 'KUBE-SERVICES', keys: 'address' }],
+  },
+  {
+    table: 'nat',
+    name: nodePortsChain,
+    sections: [{ name: 'nodePorts', base: 'KUBE-NODEPORTS', keys: 'port' }],
+  },
+  {
+    table: 'filter',
+    name: servicesChain,
+    sections: [{ name: 'refused', base: 'KUBE-SERVICES', keys: 'address' }],
+  },
+  {
+    table: 'filter',
+    name: chainName('KUBE-EXTERNAL-SERVICES'),
+    sections: [
+      { name: 'externalRefused', base: 'KUBE-EXTERNAL', keys: 'address' },
+      { name: 'nodePortsRefused', base: 'KUBE-EXTERNAL-NP', keys: 'port' },
+    ],
+  },
+  {
+    table: 'filter',
+    name: nodePortsChain,
+    sections: [{ name: 'healthChecks', base: 'KUBE-NODEPORTS', keys: 'port' }],
+  },
+  {
+    table: 'filter',
+    name: chainName('KUBE-PROXY-FIREWALL'),
+    sections: [{ name: 'firewall', base: 'KUBE-PROXY-FW', keys: 'address' }],
+  },
+];
 
 const sectionNames: readonly SectionName[] = [
   'services',

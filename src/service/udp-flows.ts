@@ -5,6 +5,7 @@
  */
 import type { IpAddress } from '../lib/ip.ts';
 import { joinHostPort } from '../lib/ip.ts';
+import { addressFrontend, nodePortFrontend } from './claims.ts';
 import type { NodePortOptions } from './nodeport-addresses.ts';
 import { nodePortAddressesOf } from './nodeport-addresses.ts';
 import type { PlannedPort, PlannedService } from './plan.ts';
@@ -27,7 +28,7 @@ export function udpPortsOf(planned: PlannedService | undefined): readonly Planne
   return planned?.ports.filter(({ protocol }) => protocol === 'UDP') ?? noPorts;
 }
 
-/** Of all ports; where two Services claim one frontend, the endpoints of both serve it. */
+/** Of all ports. */
 export function udpFrontends(ports: Iterable<PlannedPort>, node: NodePortOptions): UdpFrontends {
   const frontends = new Map<string, Set<string>>();
   for (const port of ports) {
@@ -76,10 +77,13 @@ function serversOf({ endpoints }: PlannedPort): readonly string[] {
 
 /** A nodePort is one on the node's own addresses alone: the same number elsewhere is somebody else's. */
 function frontendsOf(planned: PlannedPort, node: NodePortOptions): readonly string[] {
-  const { clusterIp, externalIps, loadBalancerIps, port, nodePort, family } = planned;
-  const own = nodePort === 0 ? [] : nodePortAddressesOf(node, family);
+  const { clusterIp, externalIps, loadBalancerIps, protocol, port, nodePort, family, yielded } = planned;
+  const hasNodePort = nodePort !== 0 && !yielded.has(nodePortFrontend(family, protocol, nodePort));
+  const own = hasNodePort ? nodePortAddressesOf(node, family) : [];
   return [
-    ...[clusterIp, ...externalIps, ...loadBalancerIps].map((address) => joinHostPort(address, port)),
+    ...[clusterIp, ...externalIps, ...loadBalancerIps]
+      .filter((address) => !yielded.has(addressFrontend(address, protocol, port)))
+      .map((address) => joinHostPort(address, port)),
     ...own.map((address) => joinHostPort(address, nodePort)),
   ];
 }

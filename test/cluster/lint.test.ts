@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { lintCluster } from '../../src/cluster/lint.ts';
 import type {
   ClusterObject,
@@ -15,6 +15,7 @@ import type {
 import { ClusterStore } from '../../src/cluster/state.ts';
 import type { Cidr } from '../../src/lib/ip.ts';
 import { parseCidr } from '../../src/lib/ip.ts';
+import { service as serviceFixture } from '../service/fixtures.ts';
 
 function cidr(text: string): Cidr {
   const parsed = parseCidr(text);
@@ -260,4 +261,35 @@ test('the line of the field is named', () => {
       line: 6,
     },
   ]);
+});
+
+describe('ServiceCIDRs', () => {
+  const range = (name: string, ...cidrs: readonly string[]): ClusterObject => ({
+    kind: 'ServiceCIDR',
+    name,
+    labels: {},
+    cidrs: cidrs.map(cidr),
+  });
+  const service = serviceFixture('ns/web', { clusterIps: ['10.43.0.9', 'fd00:43::9'] });
+
+  test('a ClusterIP outside of all of them', () => {
+    const outside = '10.43.0.9 is outside of every ServiceCIDR (10.96.0.0/16, fd00:43::/112, 10.97.0.0/24)';
+    expect(lint(service, range('kubernetes', '10.96.0.0/16', 'fd00:43::/112'), range('more', '10.97.0.0/24'))).toEqual([
+      `Service ns/web spec.clusterIP: ${outside}`,
+    ]);
+  });
+
+  test('inside of any of them, or where none is stated, nothing is said', () => {
+    expect(lint(service, range('a', '10.96.0.0/16', 'fd00:43::/112'), range('b', '10.43.0.0/24'))).toEqual([]);
+    expect(lint(service)).toEqual([]);
+  });
+
+  test('an ipBlock is held against what is stated, not against the defaults', () => {
+    const block = (text: string) => policy('p', { ingress: from({ kind: 'ipBlock', cidr: cidr(text) }) });
+    const kubernetes = range('kubernetes', '10.43.0.0/16');
+    expect(lint(pod('p'), block('10.96.0.0/24'), kubernetes)).toEqual([]);
+    expect(lint(pod('p'), block('10.43.1.0/24'), kubernetes)).toEqual([
+      expect.stringContaining('10.43.1.0/24 overlaps the Service CIDR 10.43.0.0/16'),
+    ]);
+  });
 });

@@ -129,8 +129,10 @@ export class Bench {
     return this.apply(objects.map((object) => ({ type: 'set', object })));
   }
 
-  apply(changes: readonly ClusterChange[]): this {
-    const { chains, diagnostics } = this.stage.apply(this.store.apply(changes));
+  /** `overrides` absent: the options stay as they are. */
+  apply(changes: readonly ClusterChange[], overrides?: Partial<ServiceOptions>): this {
+    const now = overrides === undefined ? undefined : { ...options, ...overrides };
+    const { chains, diagnostics } = this.stage.apply(this.store.apply(changes), now);
     this.dataplane.apply({ ipSets: [], chains, hooks: [] });
     this.diagnostics = diagnostics;
     this.touched = chains.map(({ table, name }) => `${table} ${name}`);

@@ -6,11 +6,13 @@ import { keyOf } from '../../src/cluster/objects.ts';
 import type { ClusterChange } from '../../src/cluster/state.ts';
 import type { Chain } from '../../src/dataplane/rule.ts';
 import { isSameChain } from '../../src/service/lazy-chain.ts';
+import type { ServiceOptions } from '../../src/service/options.ts';
 import {
   Bench,
   cidr,
   endpoint,
   goneTerminating,
+  ip,
   node,
   notReady,
   service,
@@ -41,9 +43,10 @@ const someService = fc
     hasRanges: fc.boolean(),
     hasAffinity: fc.boolean(),
     ports: fc.integer({ min: 1, max: 2 }),
+    createdAtMs: fc.constantFrom(1000, 2000, 3000),
   })
   .map(({ index, type, isDual, hasExternalIp, hasRanges, hasAffinity, ports, ...policy }): ClusterObject => {
-    const own = [`172.30.${index}.1`, ...(isDual ? [`fd00:172::${index + 1}`] : [])];
+    const own = [`172.30.${index % 42}.1`, ...(isDual ? [`fd00:172::${index + 1}`] : [])];
     return service(`ns/svc-${index}`, {
       type,
       ...policy,
@@ -51,11 +54,12 @@ const someService = fc
       externalIps: hasExternalIp ? ['198.51.100.1'] : [],
       loadBalancerIps: [`203.0.113.${index}`],
       loadBalancerSourceRanges: hasRanges ? [cidr('192.168.0.0/16')] : [],
-      healthCheckNodePort: 32_000 + index,
+      // The last of them claim what the first have.
+      healthCheckNodePort: 32_000 + (index % 38),
       ...(hasAffinity ? { sessionAffinitySeconds: 60 } : {}),
       ports: [
-        { name: 'x', port: 80 + index, nodePort: 30_000 + index },
-        { name: 'y', port: 80 + index, protocol: 'UDP' as const, nodePort: 30_000 + index },
+        { name: 'x', port: 80 + (index % 42), nodePort: 30_000 + (index % 40) },
+        { name: 'y', port: 80 + (index % 42), protocol: 'UDP' as const, nodePort: 30_000 + (index % 40) },
       ].slice(0, ports),
     });
   });
@@ -81,14 +85,26 @@ const someSlice = fc
 
 const someNode = fc.constantFrom<ClusterObject>(node('zone-a'), node('zone-b'), node());
 
+const someServiceCidr = fc
+  .tuple(fc.constantFrom('a', 'b'), fc.subarray(['172.30.0.0/16', 'fd00:172::/112']))
+  .map(([name, cidrs]): ClusterObject => ({ kind: 'ServiceCIDR', name, labels: {}, cidrs: cidrs.map(cidr) }));
+
+const someOptions: fc.Arbitrary<Partial<ServiceOptions>> = fc.record({
+  nodeAddresses: fc.subarray(['192.168.0.2', '10.0.0.7', 'fd00:192::2']).map((addresses) => addresses.map(ip)),
+  nodePortAddresses: fc.constant([cidr('192.168.0.0/24'), cidr('10.0.0.0/8')]),
+  conntrackLiberal: fc.boolean(),
+  detector: fc.constantFrom({ kind: 'none' }, { kind: 'bridge', name: 'cni0' }),
+});
+
 const someChange = fc.oneof(
   { weight: 4, arbitrary: someService.map((object): ClusterChange => ({ type: 'set', object })) },
   { weight: 4, arbitrary: someSlice.map((object): ClusterChange => ({ type: 'set', object })) },
+  { weight: 1, arbitrary: someServiceCidr.map((object): ClusterChange => ({ type: 'set', object })) },
   { weight: 1, arbitrary: someNode.map((object): ClusterChange => ({ type: 'set', object })) },
   {
     weight: 3,
     arbitrary: fc
-      .oneof(someService, someSlice)
+      .oneof(someService, someSlice, someServiceCidr)
       .map((object): ClusterChange => ({ type: 'delete', kind: object.kind, key: keyOf(object) })),
   },
 );
@@ -97,11 +113,11 @@ const someHistory = fc.array(fc.array(someChange, { maxLength: 12 }), { minLengt
 
 test('incremental equals from scratch: chains, plan, diagnostics', () => {
   fc.assert(
-    fc.property(someHistory, (history) => {
+    fc.property(someHistory, fc.array(someOptions, { minLength: 1, maxLength: 20 }), (history, settings) => {
       const bench = new Bench();
-      for (const batch of history) bench.apply(batch);
-      const { services, endpointSlices, nodes } = bench.store;
-      const fresh = new Bench().set(...nodes.values(), ...endpointSlices.values(), ...services.values());
+      for (const [index, batch] of history.entries()) bench.apply(batch, settings[index]);
+      const last = settings[Math.min(history.length, settings.length) - 1];
+      const fresh = new Bench(last).set(...objectsOf(bench));
       expect(bench.text()).toEqual(fresh.text());
       expect(new Map(bench.stage.plan.services)).toEqual(new Map(fresh.stage.plan.services));
       expect(sorted(bench)).toEqual(sorted(fresh));
@@ -115,8 +131,7 @@ test('a stage over a state that is already full takes all of it at its first cal
     fc.property(someHistory, (history) => {
       const full = new Bench();
       for (const batch of history) full.store.apply(batch);
-      const { services, endpointSlices, nodes } = full.store;
-      const fresh = new Bench().set(...nodes.values(), ...endpointSlices.values(), ...services.values());
+      const fresh = new Bench().set(...objectsOf(full));
       expect(full.apply([]).text()).toEqual(fresh.text());
     }),
     { numRuns: 50 },
@@ -174,4 +189,9 @@ function dangling(bench: Bench): readonly string[] {
       );
     }),
   );
+}
+
+function objectsOf({ store }: Bench): readonly ClusterObject[] {
+  const { services, endpointSlices, nodes, serviceCidrs } = store;
+  return [...nodes.values(), ...serviceCidrs.values(), ...endpointSlices.values(), ...services.values()];
 }

@@ -2,7 +2,9 @@
 import type { Service } from '../../cluster/objects.ts';
 import { dnsAnswer } from '../../cluster/service-names.ts';
 import type { ClusterState } from '../../cluster/state.ts';
+import type { IpAddress } from '../../lib/ip.ts';
 import { formatCidr, joinHostPort } from '../../lib/ip.ts';
+import { addressFrontend, nodePortFrontend } from '../../service/claims.ts';
 import { proxyNameLabel } from '../../service/decide.ts';
 import type { EndpointReason, EndpointUse, PlannedEndpoint, PlannedPort, PlannedService } from '../../service/plan.ts';
 
@@ -81,17 +83,29 @@ function frontendsOf(port: PlannedPort): readonly object[] {
     ...(port.externalPolicy === 'Local' ? { fromThisNode: `all ${port.clusterEndpoints.length} endpoints` } : {}),
   };
   const ranges = sourceRanges.length === 0 ? {} : { clients: sourceRanges.map(formatCidr) };
+  const at = (kind: string, ip: IpAddress, more: object): object => {
+    const owner = port.yielded.get(addressFrontend(ip, port.protocol, port.port));
+    return { kind, address: joinHostPort(ip, port.port), ...(owner === undefined ? more : yieldedTo(owner)) };
+  };
+  const nodePortOwner = port.yielded.get(nodePortFrontend(port.family, port.protocol, nodePort));
   return [
-    { kind: 'ClusterIP', address: joinHostPort(clusterIp, port.port), ...internal },
-    ...externalIps.map((ip) => ({ kind: 'external IP', address: joinHostPort(ip, port.port), ...external })),
-    ...loadBalancerIps.map((ip) => ({
-      kind: 'load balancer',
-      address: joinHostPort(ip, port.port),
-      ...external,
-      ...ranges,
-    })),
-    ...(nodePort === 0 ? [] : [{ kind: 'nodePort', address: `*:${nodePort}`, ...external }]),
+    at('ClusterIP', clusterIp, internal),
+    ...externalIps.map((ip) => at('external IP', ip, external)),
+    ...loadBalancerIps.map((ip) => at('load balancer', ip, { ...external, ...ranges })),
+    ...(nodePort === 0
+      ? []
+      : [
+          {
+            kind: 'nodePort',
+            address: `*:${nodePort}`,
+            ...(nodePortOwner === undefined ? external : yieldedTo(nodePortOwner)),
+          },
+        ]),
   ];
+}
+
+function yieldedTo(owner: string): object {
+  return { served: false, why: `Service ${owner} claims it too, and has it` };
 }
 
 function outcomeOf(port: PlannedPort, policy: 'Cluster' | 'Local', reach: PlannedPort['internal']): object {
