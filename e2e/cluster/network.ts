@@ -2,13 +2,7 @@
 import { createServer } from 'node:net';
 import type { Argv } from '../../src/backends/exec.ts';
 
-/** `netns` absent: the machine's own namespace (only to listen on its loopback; nothing of it is changed). */
-export interface Place {
-  readonly netns?: string;
-  readonly address: string;
-}
-
-/** `argv`, run in the network namespace of a place. */
+/** `argv`, run in a network namespace; in the machine's own (only to listen on its loopback: nothing of it is changed) without one. */
 export function inPlace({ netns }: { readonly netns?: string | undefined }, argv: Argv): Argv {
   return netns === undefined ? argv : ['nsenter', `--net=/run/netns/${netns}`, ...argv];
 }

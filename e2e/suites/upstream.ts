@@ -87,7 +87,7 @@ function readReport(report: string, failure: CommandError | undefined, logFile: 
 class SpecTeller {
   readonly #progress: (line: string) => void;
   #rest = '';
-  #ended: string | undefined;
+  #current: string | undefined;
   #count = 0;
 
   constructor(progress: (line: string) => void) {
@@ -101,13 +101,13 @@ class SpecTeller {
   }
 
   #line(line: string): void {
-    if (this.#ended !== undefined && line.includes('[sig-')) {
-      this.#count += 1;
-      this.#progress(`${this.#ended} ${this.#count} ${line.trim()}`);
-    }
-    // "• [12.3 seconds]", "• [FAILED] [12.3 seconds]", "S [SKIPPED] [0.1 seconds]"; the spec's name is in the next line.
-    const [, kind, seconds] = /^\S+ (?:\[(\w+)\] )?\[(\d+\.\d+) seconds\]/.exec(line) ?? [];
-    this.#ended = seconds === undefined ? undefined : `${(kind ?? 'passed').toLowerCase()} ${seconds} s`;
+    // A spec's name comes when it begins; when it ends, "• [12.3 seconds]" or "• [FAILED] [12.3 seconds]".
+    if (line.startsWith('[sig-')) this.#current = line.trim();
+    const [, kind = 'passed', seconds] = /^\S+ (?:\[(\w+)\] )?\[(\d+\.\d+) seconds\]/.exec(line) ?? [];
+    if (seconds === undefined || this.#current === undefined) return;
+    this.#count += 1;
+    this.#progress(`${this.#count} ${kind.toLowerCase()} ${Math.round(Number(seconds))} s: ${this.#current}`);
+    this.#current = undefined;
   }
 }
 
