@@ -16,6 +16,8 @@ import type { Programmed } from './endpoint-status.ts';
 export interface DataplaneWriter {
   resync(dataplane: Dataplane, options?: ResyncOptions): Promise<WriteReport>;
   update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
+  /** What of it can be in the kernel, as far as is known. */
+  possible(dataplane: Dataplane): Dataplane;
 }
 
 export interface KernelKeeperOptions {
@@ -100,10 +102,10 @@ export class KernelKeeper {
   }
 
   async #look(dataplane: Dataplane): Promise<ReadScope> {
-    const { drift } = this.#options;
+    const { drift, writer } = this.#options;
     if (!this.#isLookDue || drift === undefined) return nothing;
     this.#isLookDue = false;
-    return drift.look(dataplane);
+    return drift.look(writer.possible(dataplane));
   }
 
   async #write(update: Update, dataplane: Dataplane): Promise<void> {

@@ -73,6 +73,11 @@ export class KernelWriter {
     return this.#refusals.all;
   }
 
+  /** What can be in the kernel of `dataplane`: without what it refused. A look at anything else would find the same drift for ever. */
+  possible(dataplane: Dataplane): Dataplane {
+    return this.#refusals.withoutRefused(dataplane);
+  }
+
   /** Reads the kernel, and writes what differs from `dataplane`. */
   resync(
     dataplane: Dataplane,

@@ -84,6 +84,14 @@ export class Refusals {
     return { ipSets: this.#setsOf(dataplane), tables: { ipv4, ipv6 } };
   }
 
+  /** The same, without sets that were refused as a whole. */
+  withoutRefused(dataplane: Dataplane): Dataplane {
+    const refused = new Set(this.#others.flatMap((other) => (other.kind === 'set' ? [other.set.name] : [])));
+    const wanted = this.applyToAll(dataplane);
+    if (refused.size === 0) return wanted;
+    return { ...wanted, ipSets: new Map([...wanted.ipSets].filter(([name]) => !refused.has(name))) };
+  }
+
   applyToDelta(delta: DataplaneDelta): DataplaneDelta {
     if (this.#chains.size + this.#members.size === 0) return delta;
     const chains = delta.chains.map((change) => {

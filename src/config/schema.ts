@@ -84,7 +84,7 @@ export const configSchema = z.strictObject({
     .number()
     .int()
     .min(1)
-    .default(5)
+    .default(2)
     .describe('How often to look whether our rules are still in place.'),
   resyncSeconds: z.number().int().min(5).default(90).describe('How often to compare everything in the kernel.'),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info').describe('Least level to log.'),

@@ -144,6 +144,19 @@ test('only news of neighbours counts: a MAC that is new or changed', () => {
   expect(lines.map((line) => filter.isNews(line))).toEqual([false, true, false, true, true, true, false, true, true]);
 });
 
+test('neighbours that are not behind a bridge of pods are no news, whatever happens to them', () => {
+  const filter = new NeighbourFilter((device) => device === 'br0');
+  const lines = [
+    '[NEIGH]10.88.0.5 dev cali123 lladdr 06:06:fd:9d:48:cb REACHABLE ',
+    '[NEIGH]Deleted 10.88.0.5 dev cali123 lladdr 06:06:fd:9d:48:cb STALE ',
+    '[NEIGH]172.31.255.1 dev eth0 lladdr 06:06:fd:9d:48:cd REACHABLE ',
+    '[NEIGH]10.88.0.6 dev br0 lladdr 06:06:fd:9d:48:cc REACHABLE ',
+    '[NEIGH]dev vh1 lladdr 06:06:fd:9d:48:cb REACHABLE ',
+    '[LINK]5: cali123: <BROADCAST> ',
+  ];
+  expect(lines.map((line) => filter.isNews(line))).toEqual([false, false, false, true, true, true]);
+});
+
 test('a monitor that ends is started again, and everything counts as changed', async () => {
   const controller = new AbortController();
   let starts = 0;

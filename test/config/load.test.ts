@@ -45,7 +45,7 @@ test('with nothing given, the documented defaults hold', () => {
     httpPort: 9840,
     apiPort: 9841,
     runDir: '/run/sluice',
-    driftCheckSeconds: 5,
+    driftCheckSeconds: 2,
     resyncSeconds: 90,
     logLevel: 'info',
   });

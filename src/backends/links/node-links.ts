@@ -30,6 +30,8 @@ export class NodeLinks {
   readonly #resolvePauseMs: number;
   readonly #watch: WatchOptions;
   #known: ReadonlyMap<IpAddress, EndpointBinding> = new Map();
+  /** Those with pods behind them, when last looked; absent before that. */
+  #bridges: ReadonlySet<string> | undefined;
   /** Addresses whose port was not found; they are waited for once. */
   #searched: ReadonlySet<IpAddress> = new Set();
 
@@ -54,7 +56,7 @@ export class NodeLinks {
 
   /** See `watchLinks`. */
   changes(signal: AbortSignal): AsyncIterable<void> {
-    return watchLinks(signal, this.#watch);
+    return watchLinks(signal, { isPodBridge: (device) => this.#bridges?.has(device) !== false, ...this.#watch });
   }
 
   async readBindings(addresses: readonly IpAddress[]): Promise<ReadonlyMap<IpAddress, EndpointBinding>> {
@@ -91,6 +93,7 @@ export class NodeLinks {
     const bridges = new Set<string>();
     for (const { kind, name } of findRoutes(addresses, { links, routes }).values())
       if (kind === 'bridge') bridges.add(name);
+    this.#bridges = bridges;
     const tables = [...bridges].map(async (bridge) => [bridge, await this.#forwarding(bridge)] as const);
     return { links, routes, neighbours, forwarding: new Map(await Promise.all(tables)) };
   }
