@@ -1,6 +1,4 @@
 /** Where an API server is, and what we show it. */
-import type { SecureContextOptions } from 'node:tls';
-
 export interface ClusterAccess {
   /** `https://10.96.0.1:443`, without a slash at the end. */
   readonly server: string;
@@ -15,7 +13,11 @@ export interface Credentials {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export interface TlsOptions extends Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> {
+/** Certificates and keys are PEM. */
+export interface TlsOptions {
+  readonly ca?: string | Buffer;
+  readonly cert?: string | Buffer;
+  readonly key?: string | Buffer;
   /** Name in the server's certificate, where it is not the host of the address. */
   readonly servername?: string;
   /** false: any certificate will do. */

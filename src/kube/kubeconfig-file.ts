@@ -95,7 +95,7 @@ function pluginOf(user: Json, file: string): Pick<KubeconfigUser, 'exec' | 'auth
 
 function parseFile(file: string): unknown {
   try {
-    return parse(readFileSync(file, 'utf8'), { logLevel: 'silent' });
+    return parse(readFileSync(file, 'utf8'), { logLevel: 'error' });
   } catch (error) {
     const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
     throw new KubeConfigError(`${file}: cannot be read: ${reason}; expected a kubeconfig file`, { cause: error });

@@ -52,7 +52,7 @@ export class ObjectReader {
 
   /** One line of a watch. Throws KubeApiError where the API server ends the watch by it; undefined: a type that is not known. */
   event(line: string): WatchEvent | undefined {
-    const { type, object: value } = recordOf(JSON.parse(line));
+    const { type, object: value } = recordOf(parsed(line));
     if (type === 'ERROR') throw errorOf(recordOf(value));
     if (type === 'BOOKMARK') {
       return {
@@ -96,6 +96,18 @@ export class ObjectReader {
     this.#version += 1;
     if (problems.length === 0) this.#problems.delete(key);
     else this.#problems.set(key, problems);
+  }
+}
+
+/** A line that is no JSON comes from whatever stands between us and the API server: the watch is begun again. */
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw new KubeApiError('a line of the watch is not JSON, expected an API server', {
+      failure: 'failed',
+      cause: error,
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ClusterStore } from '../../src/cluster/state.ts';
 import { ObjectReader } from '../../src/kube/object-reader.ts';
