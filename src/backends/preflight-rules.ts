@@ -1,5 +1,6 @@
 /** One rule for every match and target that may ever be written, in the table where it will be. */
 import type { Action, Chain, Match, Rule, TableName } from '../dataplane/rule.ts';
+import type { TableWrite } from '../dataplane/restore-input.ts';
 import { chainName, temporarySetName } from '../dataplane/names.ts';
 import { cidrOf, parseIp } from '../lib/ip.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
@@ -28,6 +29,17 @@ export function preflightFeatures(family: IpFamily, { services, natOutgoing }: P
     ...(services ? serviceFeatures(family) : []),
     ...(natOutgoing === true ? natOutgoingFeatures(family) : []),
   ];
+}
+
+/** Makes the chain with the rules of `features`, all of `table`, and removes it again. */
+export function trialWrites(family: IpFamily, table: TableName, features: readonly Feature[]): readonly TableWrite[] {
+  const place = { family, table } as const;
+  const written = (['cali', 'kube'] as const).flatMap((style): readonly TableWrite[] => {
+    const rules = features.filter(({ chain }) => chain.style === style).flatMap(({ chain }) => chain.rules);
+    if (rules.length === 0) return [];
+    return [{ kind: 'write-chains', ...place, chains: [{ name: preflightChain, style, rules }] }];
+  });
+  return [...written, { kind: 'remove-chains', ...place, names: [preflightChain] }];
 }
 
 function natOutgoingFeatures(family: IpFamily): readonly Feature[] {

@@ -1,7 +1,6 @@
 /** Tries everything that will be used on throw-away objects, and names what this machine lacks. */
-import type { KernelWrite } from '../dataplane/kernel-write.ts';
 import { temporarySetName } from '../dataplane/names.ts';
-import type { IpSetType, TableName } from '../dataplane/rule.ts';
+import type { TableName } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import { CommandError } from './exec.ts';
 import type { Argv, Run } from './exec.ts';
@@ -9,7 +8,8 @@ import { RefusedError } from './backend.ts';
 import type { IptablesVariant } from './iptables/variant.ts';
 import { programName } from './iptables/variant.ts';
 import { KernelBackend } from './kernel-backend.ts';
-import { preflightChain, preflightFeatures } from './preflight-rules.ts';
+import { passesAtOnce, setTypes } from './preflight-at-once.ts';
+import { preflightChain, preflightFeatures, trialWrites } from './preflight-rules.ts';
 import type { Feature, PreflightScope } from './preflight-rules.ts';
 
 export interface PreflightOptions extends PreflightScope {
@@ -28,12 +28,16 @@ export interface Missing {
 
 /** Empty: the machine has all that is needed. Nothing of the trial stays behind. */
 export async function preflight(options: PreflightOptions): Promise<readonly Missing[]> {
-  const programs = await missingPrograms(options);
+  const { run, variant, families } = options;
+  const others = [...savePrograms(variant, families), ...otherPrograms];
+  const [untried, isComplete] = await Promise.all([missingPrograms(run, others), passesAtOnce(options)]);
+  if (isComplete) return untried;
+  const programs = await missingPrograms(run, neededPrograms(variant, families));
   if (programs.length > 0) return programs;
   const missing: Missing[] = [];
-  for (const family of options.families) {
+  for (const family of families) {
     await removeLeftovers(options, family);
-    missing.push(...(await missingSetTypes(options.run, family)));
+    missing.push(...(await missingSetTypes(run, family)));
     missing.push(...(await missingFeatures(options, family)));
   }
   return missing;
@@ -48,25 +52,31 @@ export async function programVersions(run: Run, variant: IptablesVariant): Promi
   );
 }
 
-const setTypes: readonly IpSetType[] = ['hash:net', 'hash:ip', 'hash:ip,port', 'hash:ip,port,ip'];
-
 /** Drift is found sooner with them. */
 const optionalPrograms: readonly Argv[] = [
   ['nft', '--version'],
   ['stdbuf', '--version'],
 ];
 
-function neededPrograms(variant: IptablesVariant, families: readonly IpFamily[]): readonly Argv[] {
-  const iptables = families.flatMap((family): readonly Argv[] => [
-    [programName(family, variant, 'restore'), '--version'],
-    [programName(family, variant, 'save'), '--version'],
-  ]);
-  return [...iptables, ['ipset', 'version'], ['ip', '-V'], ['bridge', '-V'], ['conntrack', '--version']];
+/** No trial runs them. */
+const otherPrograms: readonly Argv[] = [
+  ['ip', '-V'],
+  ['bridge', '-V'],
+  ['conntrack', '--version'],
+];
+
+function savePrograms(variant: IptablesVariant, families: readonly IpFamily[]): readonly Argv[] {
+  return families.map((family) => [programName(family, variant, 'save'), '--version']);
 }
 
-async function missingPrograms({ run, variant, families }: PreflightOptions): Promise<readonly Missing[]> {
+function neededPrograms(variant: IptablesVariant, families: readonly IpFamily[]): readonly Argv[] {
+  const restore = families.map((family): Argv => [programName(family, variant, 'restore'), '--version']);
+  return [...restore, ...savePrograms(variant, families), ['ipset', 'version'], ...otherPrograms];
+}
+
+async function missingPrograms(run: Run, programs: readonly Argv[]): Promise<readonly Missing[]> {
   const found = await Promise.all(
-    neededPrograms(variant, families).map(async (argv) => ({ name: argv[0], version: await versionOf(run, argv) })),
+    programs.map(async (argv) => ({ name: argv[0], version: await versionOf(run, argv) })),
   );
   return found
     .filter(({ version }) => version === undefined)
@@ -147,17 +157,8 @@ async function tryFeatures(
   table: TableName,
   features: readonly Feature[],
 ): Promise<string | undefined> {
-  const place = { family, table } as const;
-  const writes: readonly KernelWrite[] = [
-    ...(['cali', 'kube'] as const).flatMap((style): readonly KernelWrite[] => {
-      const rules = features.filter(({ chain }) => chain.style === style).flatMap(({ chain }) => chain.rules);
-      if (rules.length === 0) return [];
-      return [{ kind: 'write-chains', ...place, chains: [{ name: preflightChain, style, rules }] }];
-    }),
-    { kind: 'remove-chains', ...place, names: [preflightChain] },
-  ];
   try {
-    for (const write of writes) await backend.apply(write);
+    for (const write of trialWrites(family, table, features)) await backend.apply(write);
     return undefined;
   } catch (error) {
     return reasonOf(error);

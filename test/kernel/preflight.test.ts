@@ -29,6 +29,18 @@ describeKernel('preflight', () => {
     },
   );
 
+  test('a machine that has everything is asked by few programs: the first write waits for them', async () => {
+    const started: string[] = [];
+    const run: Run = (argv, more) => {
+      started.push(argv[0]);
+      return netns.run(argv, more);
+    };
+    expect(await preflight({ ...options, run, variant: 'nft' })).toEqual([]);
+    const trials = started.filter((program) => /^ipset$|-restore$/.test(program));
+    expect(trials.sort()).toEqual(['ip6tables-nft-restore', 'ipset', 'ipset', 'iptables-nft-restore']);
+    expect(started.length).toBeLessThan(10);
+  });
+
   test.each(['nft', 'legacy'] as const)('%s: what a killed preflight has left is no obstacle', async (variant) => {
     for (const [program, family, set] of [
       ['iptables', 'inet', 'cali4t9'],

@@ -83,7 +83,7 @@ function sessionFor(
 }
 
 /** Legacy waits for the xtables lock that other programs hold; the nf_tables variant ignores the option. */
-function restoreArgv(family: IpFamily, variant: IptablesVariant): Argv {
+export function restoreArgv(family: IpFamily, variant: IptablesVariant): Argv {
   return [programName(family, variant, 'restore'), '--noflush', '--wait', '10'];
 }
 

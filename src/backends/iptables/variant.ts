@@ -1,8 +1,8 @@
 /** Which of the two iptables is in use on this node: detected once, as kubelet leaves it, then pinned. */
-import { ipFamilies } from '../../dataplane/dataplane.ts';
+import { ipFamilies, tableNames } from '../../dataplane/dataplane.ts';
 import type { TableName } from '../../dataplane/rule.ts';
 import type { IpFamily } from '../../lib/ip.ts';
-import type { Run } from '../exec.ts';
+import type { Argv, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 
 export type IptablesVariant = 'nft' | 'legacy';
@@ -17,8 +17,7 @@ export interface DetectedVariant {
 
 /** `auto`: kubelet's hint, else where rules are, else nft. */
 export async function detectVariant(run: Run, choice: IptablesVariant | 'auto'): Promise<DetectedVariant> {
-  const nft = await survey(run, 'nft');
-  const legacy = await survey(run, 'legacy');
+  const [nft, legacy] = await Promise.all([survey(run, 'nft'), survey(run, 'legacy')]);
   const { variant, reason } = choice === 'auto' ? choose(nft, legacy) : { variant: choice, reason: 'configured' };
   const other = variant === 'nft' ? legacy : nft;
   if (other.rules === 0) return { variant, reason };
@@ -45,9 +44,17 @@ function choose(nft: Survey, legacy: Survey): { readonly variant: IptablesVarian
 }
 
 async function survey(run: Run, variant: IptablesVariant): Promise<Survey> {
-  const small = await saveOf(run, variant, ['mangle', 'filter']);
+  const places = await placesOf(run, variant);
+  const small = await saveOf(run, variant, places.filter(isSmall));
   // nat may be huge, and iptables-nft takes long to print it: it is asked only where nothing else tells.
-  const lines = small.some(isRule) || small.some(isHint) ? small : await saveOf(run, variant, ['nat', 'raw']);
+  const isTold = small.some(isRule) || small.some(isHint);
+  const lines = isTold
+    ? small
+    : await saveOf(
+        run,
+        variant,
+        places.filter((place) => !isSmall(place)),
+      );
   return { variant, hasHint: lines.some(isHint), rules: lines.filter(isRule).length };
 }
 
@@ -59,25 +66,43 @@ function isRule(line: string): boolean {
   return line.startsWith('-A ');
 }
 
-async function saveOf(run: Run, variant: IptablesVariant, tables: readonly TableName[]): Promise<readonly string[]> {
+interface Place {
+  readonly family: IpFamily;
+  readonly table: TableName;
+}
+
+function isSmall({ table }: Place): boolean {
+  return table === 'mangle' || table === 'filter';
+}
+
+async function saveOf(run: Run, variant: IptablesVariant, places: readonly Place[]): Promise<readonly string[]> {
   const texts = await Promise.all(
-    ipFamilies.flatMap((family) => tables.map((table) => saveTable(run, variant, family, table))),
+    places.map(({ family, table }) => outputOf(run, [programName(family, variant, 'save'), '-t', table])),
   );
   return texts.flatMap((text) => text.split('\n'));
 }
 
-/** A variant that cannot be asked has no rules. Legacy is asked only for tables that exist: asking for one makes the kernel load it. */
-async function saveTable(run: Run, variant: IptablesVariant, family: IpFamily, table: TableName): Promise<string> {
+/** Legacy is asked only for tables that exist: asking for one makes the kernel load it. */
+async function placesOf(run: Run, variant: IptablesVariant): Promise<readonly Place[]> {
+  const families = ipFamilies.map(async (family) => {
+    const tables = variant === 'nft' ? tableNames : await legacyTables(run, family);
+    return tables.map((table) => ({ family, table }));
+  });
+  return (await Promise.all(families)).flat();
+}
+
+async function legacyTables(run: Run, family: IpFamily): Promise<readonly TableName[]> {
+  const name = family === 'ipv4' ? 'ip' : 'ip6';
+  const existing = (await outputOf(run, ['cat', `/proc/net/${name}_tables_names`])).split('\n');
+  return tableNames.filter((table) => existing.includes(table));
+}
+
+/** A variant that cannot be asked has no rules. */
+async function outputOf(run: Run, argv: Argv): Promise<string> {
   try {
-    if (variant === 'legacy' && !(await legacyTables(run, family)).includes(table)) return '';
-    return (await run([programName(family, variant, 'save'), '-t', table])).stdout;
+    return (await run(argv)).stdout;
   } catch (error) {
     if (error instanceof CommandError) return '';
     throw error;
   }
-}
-
-async function legacyTables(run: Run, family: IpFamily): Promise<readonly string[]> {
-  const name = family === 'ipv4' ? 'ip' : 'ip6';
-  return (await run(['cat', `/proc/net/${name}_tables_names`])).stdout.split('\n');
 }
