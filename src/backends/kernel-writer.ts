@@ -57,6 +57,8 @@ export class KernelWriter {
   readonly #refusals = new Refusals();
   /** What must be read before the next plan; at first everything. */
   #unread: ReadScope = wholeKernel;
+  /** Sets that could not be destroyed, and how often that was tried: the kernel may let go of a removed rule's set a moment later. */
+  readonly #kept = new Map<string, number>();
   #counts = noCounts();
 
   constructor({ backend, retryDelaysMs = [50, 200, 1_000] }: WriterOptions) {
@@ -83,8 +85,9 @@ export class KernelWriter {
     dataplane: Dataplane,
     { scope = wholeKernel, retryRefused = false }: ResyncOptions = {},
   ): Promise<WriteReport> {
-    return this.#enqueue(() => {
+    return this.#enqueue(async () => {
       if (retryRefused) this.#refusals.clear();
+      await this.#destroyKept(dataplane);
       this.#unread = union(this.#unread, scope);
       return this.#readAndMend(dataplane);
     });
@@ -93,6 +96,7 @@ export class KernelWriter {
   /** A cheap look at hooks and set sizes; what it finds wrong is read and mended. For what has no events, every few seconds. */
   checkDrift(dataplane: Dataplane): Promise<WriteReport> {
     return this.#enqueue(async () => {
+      await this.#destroyKept(dataplane);
       const drift = await findDrift(this.#refusals.applyToAll(dataplane), this.#backend);
       if (isNothing(drift) && isNothing(this.#unread)) return none;
       this.#unread = union(this.#unread, drift);
@@ -105,6 +109,7 @@ export class KernelWriter {
     return this.#enqueue(async () => {
       if (!isNothing(this.#unread)) return this.#readAndMend(dataplane);
       try {
+        await this.#destroyKept(dataplane);
         const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed, this.#backend.pieces);
         await this.#execute(steps, (write) => this.#apply(write, scopeOf(write)));
         return none;
@@ -151,6 +156,23 @@ export class KernelWriter {
       const durationMs = performance.now() - started;
       return { ...this.#counts, ...differences, refused: this.#refusals.all, durationMs };
     });
+  }
+
+  /** What is left of an earlier write, as long as nobody wants it again. What somebody else's rule holds is left to the full compare. */
+  async #destroyKept(dataplane: Dataplane): Promise<void> {
+    if (this.#kept.size === 0) return;
+    const wanted = new Set<string>(dataplane.ipSets.keys());
+    const names = [...this.#kept.keys()].filter((name) => !wanted.has(name) && this.#observed.ipSets.has(name));
+    for (const name of this.#kept.keys()) if (!names.includes(name)) this.#kept.delete(name);
+    if (names.length > 0) await this.#apply({ kind: 'destroy-sets', names }, setsAlone);
+  }
+
+  #rememberKept(names: readonly string[], kept: readonly string[]): void {
+    for (const name of names) {
+      const tries = (this.#kept.get(name) ?? 0) + 1;
+      if (kept.includes(name) && tries < destroyTries) this.#kept.set(name, tries);
+      else this.#kept.delete(name);
+    }
   }
 
   /** Reads what is in doubt and writes what differs, with the refused parts closed. Tries again while the machine fails. */
@@ -215,6 +237,7 @@ export class KernelWriter {
     try {
       const { kept } = await this.#backend.apply(write);
       this.#observed.apply(write, kept);
+      if (write.kind === 'destroy-sets') this.#rememberKept(write.names, kept);
       this.#count(write, kept);
     } catch (error) {
       this.#unread = union(this.#unread, error instanceof RefusedError ? inDoubt : wholeKernel);
@@ -232,6 +255,8 @@ export class KernelWriter {
     if (write.kind === 'destroy-sets') counts.setsWritten += write.names.length - kept.length;
   }
 }
+
+const destroyTries = 5;
 
 const everyTable = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
 

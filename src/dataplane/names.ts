@@ -97,15 +97,21 @@ export function temporarySetName(index: number, family: IpFamily): IpSetName {
   return `cali${family === 'ipv4' ? '4' : '6'}t${index}` as IpSetName;
 }
 
+const plainName = /^[\w./:-]+$/;
+
 function shortDigest(text: string): string {
   return createHash('sha224').update(text).digest('base64url');
 }
 
-/** A leading `_` marks a hashed id, so an id that starts with one and just fits is hashed too. */
+/**
+ * A leading `_` marks a hashed id, so an id that starts with one and just fits is hashed too; so is one with characters that no
+ * name in Kubernetes has: whoever made it, it must not end a word of a rule.
+ */
 function limitedName(prefix: string, id: string): ChainName {
   const suffix = id === '' ? '_' : id;
   const room = chainNameLimit - prefix.length;
-  if (suffix.length < room || (suffix.length === room && !suffix.startsWith('_'))) return chainName(prefix + suffix);
+  const fits = suffix.length < room || (suffix.length === room && !suffix.startsWith('_'));
+  if (fits && plainName.test(suffix)) return chainName(prefix + suffix);
   const digest = createHash('sha256').update(suffix).digest('base64url');
   return chainName(`${prefix}_${digest.slice(0, room - 1)}`);
 }

@@ -5,7 +5,9 @@ import * as fc from 'fast-check';
 import { parseAllDocuments, stringify } from 'yaml';
 import { manifestTexts } from '../manifests/arbitrary.ts';
 import type { FuzzCase } from './fuzz-case.ts';
-import { editBytes, mutate, type ByteEdit, type Mutation, type Plain } from './mutate.ts';
+import type { WatchBodies } from './watch-streams.ts';
+import { allResources } from '../../src/kube/resources.ts';
+import { editBytes, isMap, mutate, type ByteEdit, type Mutation, type Plain } from './mutate.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -97,7 +99,7 @@ const scenarioObjects: fc.Arbitrary<readonly Plain[]> = fc
   .tuple(someText, fc.option(someText, { nil: '' }))
   .map((both) => both.flatMap(documentsOf));
 
-const mutatedObjects: fc.Arbitrary<string> = fc
+const mutated: fc.Arbitrary<readonly Plain[]> = fc
   .tuple(
     fc.oneof({ weight: 1, arbitrary: randomObjects }, { weight: 2, arbitrary: scenarioObjects }),
     fc.array(fc.tuple(fc.nat({ max: 40 }), mutation), { maxLength: 4 }),
@@ -109,8 +111,11 @@ const mutatedObjects: fc.Arbitrary<string> = fc
       const index = which % documents.length;
       documents[index] = mutate(documents[index], one);
     }
-    return documents.map((document) => stringify(document ?? null, { compat: 'yaml-1.1' })).join('---\n');
+    return documents;
   });
+const mutatedObjects = mutated.map((documents) =>
+  documents.map((document) => stringify(document ?? null, { compat: 'yaml-1.1' })).join('---\n'),
+);
 
 function documentsOf(text: string): readonly Plain[] {
   return parseAllDocuments(text).map((document): Plain => document.toJS());
@@ -142,12 +147,54 @@ const settings = fc.record(
   { requiredKeys: ['serviceProxy'] },
 );
 
-export const someCase: fc.Arbitrary<FuzzCase> = fc.record({
-  texts: fc.array(fc.oneof({ weight: 3, arbitrary: mutatedObjects }, { weight: 2, arbitrary: mutatedBytes }), {
-    minLength: 1,
-    maxLength: 2,
-  }),
-  settings,
-  isBridged: fc.boolean(),
-  node: fc.constantFrom(0, 0, 0, 1),
+const eventType = fc.constantFrom('ADDED', 'ADDED', 'ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR', 'NEW');
+
+/** What watches of these objects would send, some of them twice and with other types, with bytes gone wrong. */
+const bodies: fc.Arbitrary<WatchBodies> = fc
+  .tuple(
+    fc.tuple(mutated, mutated).map(([first, second]) => [...first, ...second]),
+    fc.array(eventType, { minLength: 1, maxLength: 40 }),
+    fc.oneof(fc.constant([]), fc.array(byteEdit, { maxLength: 3 })),
+  )
+  .map(([objects, types, edits]) => {
+    const lines = new Map<string, string[]>(allResources.map(({ path }) => [path, []]));
+    for (const [index, object] of objects.entries()) {
+      const type = types[index % types.length];
+      lines.get(pathOf(object))?.push(`${JSON.stringify({ type, object: placed(object, index) })}\n`);
+    }
+    return Object.fromEntries([...lines].map(([path, own]) => [path, editBytes(own.join(''), edits)]));
+  });
+
+function pathOf(object: Plain): string {
+  const kind = typeof object === 'object' && object !== null && 'kind' in object ? object.kind : undefined;
+  return allResources.find((resource) => resource.kind === kind)?.path ?? '/api/v1/pods';
+}
+
+/** As the API server would have it: with an address, on the node at hand, and a version. */
+function placed(object: Plain, index: number): Plain {
+  const pod = {
+    spec: { nodeName: 'n1' },
+    status: { podIPs: [{ ip: `10.88.1.${(index % 200) + 2}` }], phase: 'Running' },
+  };
+  const extra = pathOf(object) === '/api/v1/pods' ? pod : {};
+  const metadata = { metadata: { namespace: 'default', resourceVersion: String(index) } };
+  return merged(merged(merged(metadata, extra), object), {});
+}
+
+/** What `over` states wins. */
+function merged(under: Plain, over: Plain): Plain {
+  if (!isMap(under) || !isMap(over)) return over === undefined ? under : over;
+  const keys = new Set([...Object.keys(under), ...Object.keys(over)]);
+  return Object.fromEntries([...keys].map((key) => [key, merged(under[key], over[key])]));
+}
+
+const ofTexts = fc.array(fc.oneof({ weight: 3, arbitrary: mutatedObjects }, { weight: 2, arbitrary: mutatedBytes }), {
+  minLength: 1,
+  maxLength: 2,
 });
+const chosen = { settings, isBridged: fc.boolean(), node: fc.constantFrom(0, 0, 0, 1) };
+
+export const someCase: fc.Arbitrary<FuzzCase> = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ texts: ofTexts, ...chosen }) },
+  { weight: 1, arbitrary: fc.record({ texts: fc.constant([]), bodies, ...chosen }) },
+);

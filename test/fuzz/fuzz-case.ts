@@ -3,10 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../src/config/schema.ts';
 import { configSchema } from '../../src/config/schema.ts';
+import type { WatchBodies } from './watch-streams.ts';
 
 export interface FuzzCase {
   /** Texts of the one manifest file, in the order in which it is changed. */
   readonly texts: readonly string[];
+  /** Instead of `texts`: what the watches of an API server send, by path of the kind. */
+  readonly bodies?: WatchBodies;
   /** Keys of the agent's configuration. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Pods are ports of a bridge, not routed. */

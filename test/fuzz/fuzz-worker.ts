@@ -66,7 +66,7 @@ async function tryCase(one: FuzzCase): Promise<void> {
   writeFileSync(order.current, JSON.stringify(one));
   tell({ type: 'case' });
   cases += 1;
-  const dataplanes = judge(one);
+  const dataplanes = await judge(one);
   const load = kernels[cases % Math.max(1, kernels.length)];
   for (const dataplane of dataplanes) await load?.load(dataplane, cases % 5 === 0);
 }

@@ -3,8 +3,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { compileOptions } from '../../src/agent/compile-options.ts';
 import { lintCluster } from '../../src/cluster/lint.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
-import type { ClusterState } from '../../src/cluster/state.ts';
+import type { ClusterState, ObjectChange } from '../../src/cluster/state.ts';
 import { compileAll, Compiler } from '../../src/compile/compiler.ts';
+import type { CompileOptions } from '../../src/compile/options.ts';
 import { syntheticFacts } from '../../src/compile/synthetic-facts.ts';
 import type { Dataplane } from '../../src/dataplane/dataplane.ts';
 import type { NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
@@ -13,67 +14,97 @@ import type { Diagnostic } from '../../src/lib/diagnostic.ts';
 import { formatDiagnostic } from '../../src/lib/diagnostic.ts';
 import { ipFamilies } from '../../src/dataplane/dataplane.ts';
 import { ClusterDiff } from '../../src/manifests/cluster-diff.ts';
+import type { Config } from '../../src/config/schema.ts';
+import type { ClusterDefaults } from '../../src/manifests/defaults.ts';
 import { clusterDefaults } from '../../src/manifests/defaults.ts';
 import { ClusterFiller } from '../../src/manifests/fill.ts';
 import { mergeFiles } from '../../src/manifests/merge.ts';
 import { parseManifest } from '../../src/manifests/parse.ts';
 import { configOf, type FuzzCase } from './fuzz-case.ts';
 import { checkRestoreText, checkSetText } from './restore-grammar.ts';
+import type { WatchBodies } from './watch-streams.ts';
+import { followBodies } from './watch-streams.ts';
 
 /** CPU time that the pure part may take for one case, in milliseconds: what takes longer hangs somebody's agent. */
 const deadlineMs = 5000;
 
-/** The dataplane of each text of the case, by an agent that lives through them. */
-export function judge(one: FuzzCase): readonly Dataplane[] {
+/** The dataplane after each text of the case (after its watch streams), by an agent that lives through them. */
+export async function judge(one: FuzzCase): Promise<readonly Dataplane[]> {
   const started = process.cpuUsage();
-  const result = liveThrough(one);
+  const life = new Life(one);
+  const dataplanes: Dataplane[] = [];
+  if (one.bodies === undefined) for (const text of one.texts) dataplanes.push(life.readText(text));
+  else dataplanes.push(await life.follow(one.bodies));
   const { user, system } = process.cpuUsage(started);
   const spentMs = (user + system) / 1000;
   if (spentMs > deadlineMs) throw new Error(`took ${Math.round(spentMs)} ms of CPU, expected at most ${deadlineMs}`);
-  return result;
+  return dataplanes;
 }
 
-function liveThrough(one: FuzzCase): readonly Dataplane[] {
-  const config = configOf(one);
-  const defaults = clusterDefaults({ ipFamilies: config.ipFamilies, nodeCount: 2 });
-  const filler = new ClusterFiller(defaults);
-  const diff = new ClusterDiff();
-  const store = new ClusterStore();
-  let compiler: Compiler | undefined;
-  let nodeName = '';
-  const dataplanes: Dataplane[] = [];
-  for (const text of one.texts) {
-    const merged = mergeFiles(new Map([['a.yaml', parseManifest(text, 'a.yaml')]]));
-    const filled = filler.fill(merged.objects);
-    const changes = store.apply(diff.changesTo(filled.objects));
-    if (!store.nodes.has(nodeName)) {
-      compiler = undefined;
-      nodeName = chooseNode(store, one.node);
-    }
-    const facts = factsOf(store, nodeName, one.isBridged);
-    const options = compileOptions(config, nodeName, store, facts);
-    // Some settings follow the cluster: then an agent compiles anew.
-    if (compiler === undefined || !isDeepStrictEqual(optionsOf.get(compiler), options)) {
-      compiler = new Compiler(store, options);
-      optionsOf.set(compiler, options);
-    }
-    const { diagnostics } = compiler.apply(changes, facts);
-    const ranges = { podCidrs: [defaults.podCidr.ipv4], serviceCidrs: [defaults.serviceCidr.ipv4] };
-    checkMessages([...merged.diagnostics, ...filled.diagnostics, ...diagnostics, ...lintCluster(store, ranges)]);
-    const scratch = compileAll(store, options, facts).dataplane;
-    for (const family of ipFamilies) {
-      if (iptablesRestoreText(compiler.dataplane, family) !== iptablesRestoreText(scratch, family)) {
-        throw new Error(`the incremental ${family} rules are not those from scratch`);
-      }
-      checkRestoreText(scratch, family);
-    }
-    if (ipSetRestoreText(compiler.dataplane) !== ipSetRestoreText(scratch)) {
-      throw new Error('the incremental sets are not those from scratch');
-    }
-    checkSetText(scratch);
-    dataplanes.push(scratch);
+class Life {
+  readonly #case: FuzzCase;
+  readonly #config: Config;
+  readonly #defaults: ClusterDefaults;
+  readonly #filler: ClusterFiller;
+  readonly #diff = new ClusterDiff();
+  readonly #store = new ClusterStore();
+  #compiler: Compiler | undefined;
+  #options: CompileOptions | undefined;
+  #nodeName = '';
+
+  constructor(one: FuzzCase) {
+    this.#case = one;
+    this.#config = configOf(one);
+    this.#defaults = clusterDefaults({ ipFamilies: this.#config.ipFamilies, nodeCount: 2 });
+    this.#filler = new ClusterFiller(this.#defaults);
   }
-  return dataplanes;
+
+  readText(text: string): Dataplane {
+    const merged = mergeFiles(new Map([['a.yaml', parseManifest(text, 'a.yaml')]]));
+    const filled = this.#filler.fill(merged.objects);
+    checkMessages([...merged.diagnostics, ...filled.diagnostics]);
+    return this.#compile(this.#store.apply(this.#diff.changesTo(filled.objects)));
+  }
+
+  async follow(bodies: WatchBodies): Promise<Dataplane> {
+    const { changes, diagnostics } = await followBodies(bodies, 'n1');
+    checkMessages(diagnostics);
+    return this.#compile(this.#store.apply(changes));
+  }
+
+  #compile(changes: readonly ObjectChange[]): Dataplane {
+    const store = this.#store;
+    if (!store.nodes.has(this.#nodeName)) {
+      this.#compiler = undefined;
+      this.#nodeName = chooseNode(store, this.#case.node);
+    }
+    const facts = factsOf(store, this.#nodeName, this.#case.isBridged);
+    const options = compileOptions(this.#config, this.#nodeName, store, facts);
+    // Some settings follow the cluster: then an agent compiles anew.
+    if (!isDeepStrictEqual(this.#options, options)) this.#compiler = undefined;
+    this.#options = options;
+    this.#compiler ??= new Compiler(store, options);
+    const { diagnostics } = this.#compiler.apply(changes, facts);
+    const { podCidr, serviceCidr } = this.#defaults;
+    const lint = lintCluster(store, { podCidrs: [podCidr.ipv4], serviceCidrs: [serviceCidr.ipv4] });
+    checkMessages([...diagnostics, ...lint]);
+    const scratch = compileAll(store, options, facts).dataplane;
+    checkTexts(this.#compiler.dataplane, scratch);
+    return scratch;
+  }
+}
+
+function checkTexts(incremental: Dataplane, scratch: Dataplane): void {
+  for (const family of ipFamilies) {
+    if (iptablesRestoreText(incremental, family) !== iptablesRestoreText(scratch, family)) {
+      throw new Error(`the incremental ${family} rules are not those from scratch`);
+    }
+    checkRestoreText(scratch, family);
+  }
+  if (ipSetRestoreText(incremental) !== ipSetRestoreText(scratch)) {
+    throw new Error('the incremental sets are not those from scratch');
+  }
+  checkSetText(scratch);
 }
 
 /** Number 0 is the one with most pods. */
@@ -82,8 +113,6 @@ function chooseNode({ nodes, pods }: ClusterState, number: number): string {
   const names = [...nodes.keys()].toSorted((left, right) => countOf(right) - countOf(left) || (left < right ? -1 : 1));
   return names[number % names.length] ?? '';
 }
-
-const optionsOf = new WeakMap<Compiler, object>();
 
 function factsOf(state: ClusterState, nodeName: string, isBridged: boolean): NodeFacts {
   const facts = syntheticFacts(state, nodeName);

@@ -95,6 +95,6 @@ function isList(value: Plain): value is readonly Plain[] {
   return Array.isArray(value);
 }
 
-function isMap(value: Plain): value is { readonly [key: string]: Plain } {
+export function isMap(value: Plain): value is { readonly [key: string]: Plain } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
