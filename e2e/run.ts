@@ -9,7 +9,7 @@ import { keptEstate } from './cluster/estate.ts';
 import type { CniKind } from './cluster/node-config.ts';
 import { readOptions, usage, type Options } from './options.ts';
 import { Results } from './results.ts';
-import type { Suite, SuiteContext, Target } from './suites/suite.ts';
+import type { CaseResult, ClusterSuite, SuiteContext, Target } from './suites/suite.ts';
 import { suites } from './suites/table.ts';
 import { clusterName, handUse, noteState, prepare, upCluster } from './test-cluster.ts';
 
@@ -56,25 +56,39 @@ async function down(): Promise<number> {
 async function test(options: Options): Promise<number> {
   const results = new Results();
   const chosen = suites.filter(({ name }) => options.suites.includes(name));
+  const onCluster = chosen.filter((suite) => 'cnis' in suite);
   if (options.kubeconfig === undefined) {
-    const images = await prepare(options.proxy, say);
-    for (const cni of options.cnis) {
-      const wanted = chosen.filter(({ cnis }) => cnis.includes(cni));
-      if (wanted.length > 0) await testOnOwnCluster(options, { cni, images, wanted, results });
+    await testOnOwnClusters(options, onCluster, results);
+    for (const suite of chosen.filter((candidate) => 'runAlone' in candidate)) {
+      const context = contextOf(options, suite.name, folderOf('alone'));
+      await runSuite(suite.name, results, async () => suite.runAlone(context));
     }
   } else {
     const target = await foreignTarget(resolve(options.kubeconfig));
-    await runSuites(options, { target, cni: 'ptp', folder: folderOf('foreign'), wanted: chosen, results });
+    await runSuites(options, { target, cni: 'ptp', folder: folderOf('foreign'), wanted: onCluster, results });
   }
   for (const line of results.failures()) console.log(line);
   console.log(results.summary());
   return results.isGreen ? 0 : 1;
 }
 
+async function testOnOwnClusters(
+  options: Options,
+  suitesOnCluster: readonly ClusterSuite[],
+  results: Results,
+): Promise<void> {
+  if (suitesOnCluster.length === 0) return;
+  const images = await prepare(options.proxy, say);
+  for (const cni of options.cnis) {
+    const wanted = suitesOnCluster.filter(({ cnis }) => cnis.includes(cni));
+    if (wanted.length > 0) await testOnOwnCluster(options, { cni, images, wanted, results });
+  }
+}
+
 interface Share {
   readonly cni: CniKind;
   readonly images: readonly string[];
-  readonly wanted: readonly Suite[];
+  readonly wanted: readonly ClusterSuite[];
   readonly results: Results;
 }
 
@@ -110,29 +124,34 @@ interface SuiteRun {
   readonly target: Target;
   readonly cni: CniKind;
   readonly folder: string;
-  readonly wanted: readonly Suite[];
+  readonly wanted: readonly ClusterSuite[];
   readonly results: Results;
 }
 
 async function runSuites(options: Options, { target, cni, folder, wanted, results }: SuiteRun): Promise<void> {
   for (const suite of wanted) {
     const label = `${suite.name} (${cni})`;
-    const context: SuiteContext = {
-      target,
-      cni,
-      isFull: options.isFull,
-      ...(options.focus === undefined ? {} : { focus: options.focus }),
-      results: join(folder, 'logs', suite.name),
-      progress: (line) => say(`${label}: ${line}`),
-    };
-    say(`${label}: begins`);
-    try {
-      results.add(label, await suite.run(context));
-    } catch (error) {
-      results.addFailure(label, messageOf(error));
-    }
-    say(`${label}: ${results.countOf(label)}`);
+    await runSuite(label, results, async () => suite.run({ ...contextOf(options, label, folder), target, cni }));
   }
+}
+
+async function runSuite(label: string, results: Results, body: () => Promise<readonly CaseResult[]>): Promise<void> {
+  say(`${label}: begins`);
+  try {
+    results.add(label, await body());
+  } catch (error) {
+    results.addFailure(label, messageOf(error));
+  }
+  say(`${label}: ${results.countOf(label)}`);
+}
+
+function contextOf({ isFull, focus }: Options, label: string, folder: string): Omit<SuiteContext, 'target' | 'cni'> {
+  return {
+    isFull,
+    ...(focus === undefined ? {} : { focus }),
+    results: join(folder, 'logs', label.replace(/ .*/, '')),
+    progress: (line) => say(`${label}: ${line}`),
+  };
 }
 
 function targetOf(cluster: Cluster): Target {

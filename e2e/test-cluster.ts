@@ -10,6 +10,7 @@ import type { CniKind } from './cluster/node-config.ts';
 import { nodePrograms } from './cluster/node.ts';
 import { buildArchives } from './images/archives.ts';
 import type { Proxy } from './options.ts';
+import { noteNodeStates } from './sluice/clean-nodes.ts';
 import { installSluice, prepareSluice } from './sluice/install.ts';
 
 /** Begins the names of network namespaces and cgroups. */
@@ -37,6 +38,7 @@ export async function upCluster(
   if (proxy === 'none') return cluster;
   try {
     progress(`cluster: ${proxy}`);
+    await noteNodeStates(cluster);
     if (proxy === 'sluice') await installSluice(cluster);
     else await startKubeProxy(cluster);
     progress('cluster: DNS');

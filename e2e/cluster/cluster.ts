@@ -38,7 +38,7 @@ export interface Cluster {
   /** `argv`, to be run where the API server, the nodes and their pods can be reached (in none of the nodes). */
   inside(argv: Argv): Argv;
   run(argv: Argv, options?: RunOptions): Promise<CommandResult>;
-  kubectl(args: readonly string[], input?: string): Promise<string>;
+  readonly kubectl: (args: readonly string[], input?: string) => Promise<string>;
   /** Returns when every Node is ready. */
   nodesReady(): Promise<void>;
   stop(): Promise<void>;

@@ -50,7 +50,7 @@ export interface ControlPlane {
   /** Writes a kubeconfig for a user who is known by a client certificate; its path. */
   kubeconfigFor(name: string, subject: Subject): Promise<string>;
   /** kubectl as administrator, with text on standard input; its standard output. */
-  kubectl(args: readonly string[], input?: string): Promise<string>;
+  readonly kubectl: (args: readonly string[], input?: string) => Promise<string>;
   stopApiServer(): Promise<void>;
   /** Returns when it is ready. */
   startApiServer(): Promise<void>;

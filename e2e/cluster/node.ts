@@ -40,6 +40,8 @@ export interface ClusterNode {
   importImages(archives: readonly string[]): Promise<void>;
   /** Starts a long-running program on the node. */
   start(name: string, argv: Argv): Daemon;
+  /** First process of a container that runs on the node; throws when there is none. */
+  processOf(container: string): Promise<number>;
   /** Ends everything at once, as a power cut does, and starts the node again with its disk as it was. */
   reboot(): Promise<void>;
 }
@@ -79,6 +81,7 @@ export async function startNode(options: NodeOptions): Promise<ClusterNode> {
     inside,
     run: async (argv, runOptions) => run(inside(argv), runOptions),
     importImages: async (archives) => importImages(node, archives),
+    processOf: async (container) => processOf(node, container),
     start: (name, argv) => startOnNode(options, node, name, argv),
     reboot: async () => {
       await clearCgroup(cgroupOf(options));
@@ -169,10 +172,21 @@ function startOnNode(options: NodeOptions, node: ClusterNode, name: string, argv
 }
 
 async function importImages(node: ClusterNode, archives: readonly string[]): Promise<void> {
-  const ctr: Argv = [binary('ctr'), '--address', '/run/containerd/containerd.sock', '--namespace', 'k8s.io'];
   for (const archive of archives) {
-    await node.run([...ctr, 'images', 'import', '--digests=false', archive], { timeoutMs: 300_000 });
+    await node.run([...ctr(), 'images', 'import', '--digests=false', archive], { timeoutMs: 300_000 });
   }
+}
+
+async function processOf(node: ClusterNode, container: string): Promise<number> {
+  const { stdout } = await node.run([...ctr(), 'tasks', 'list']);
+  const line = stdout.split('\n').find((task) => task.startsWith(container));
+  const [, pid = ''] = line?.split(/\s+/) ?? [];
+  if (!/^\d+$/.test(pid)) throw new Error(`${node.place.name}: no container ${container} runs:\n${stdout}`);
+  return Number(pid);
+}
+
+function ctr(): Argv {
+  return [binary('ctr'), '--address', '/run/containerd/containerd.sock', '--namespace', 'k8s.io'];
 }
 
 function cgroupOf({ place }: NodeOptions): string {

@@ -34,9 +34,17 @@ export interface SuiteContext {
   readonly progress: (line: string) => void;
 }
 
-export interface Suite {
+/** Runs on a cluster, once on each of `cnis`. */
+export interface ClusterSuite {
   readonly name: string;
-  /** CNIs that it runs on. */
   readonly cnis: readonly CniKind[];
   run(context: SuiteContext): Promise<readonly CaseResult[]>;
 }
+
+/** Brings what it needs by itself. */
+export interface LoneSuite {
+  readonly name: string;
+  runAlone(context: Omit<SuiteContext, 'target' | 'cni'>): Promise<readonly CaseResult[]>;
+}
+
+export type Suite = ClusterSuite | LoneSuite;

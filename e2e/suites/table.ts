@@ -1,12 +1,14 @@
 /** Every suite that `npm run e2e` knows. A new one is added here. */
 import { join } from 'node:path';
-import type { Suite } from './suite.ts';
+import { defaults, runDifferential } from '../differential/run.ts';
+import type { ClusterSuite, LoneSuite, Suite } from './suite.ts';
+import { runOwn } from './own/own.ts';
 import { choiceOf, runUpstream } from './upstream.ts';
 
 /** No kernel here has SCTP sockets; what speaks SCTP through them cannot be tried. */
 const withoutSctp = String.raw`SCTPConnectivity|using SCTP`;
 
-const netpol: Suite = {
+const netpol: ClusterSuite = {
   name: 'netpol',
   cnis: ['ptp', 'bridge'],
   run: async (context) =>
@@ -16,7 +18,7 @@ const netpol: Suite = {
     ),
 };
 
-const service: Suite = {
+const service: ClusterSuite = {
   name: 'service',
   cnis: ['ptp'],
   run: async (context) =>
@@ -31,7 +33,27 @@ const service: Suite = {
     ),
 };
 
-export const suites: readonly Suite[] = [netpol, service];
+/** Sluice's Services beside the real kube-proxy's, through a real API server; no cluster. */
+const differential: LoneSuite = {
+  name: 'differential',
+  runAlone: async ({ isFull, progress }) => {
+    const started = performance.now();
+    const lines: string[] = [];
+    const isGreen = await runDifferential(isFull ? { ...defaults, clusters: 200 } : defaults, (line) => {
+      lines.push(line);
+      progress(line);
+    });
+    const seconds = (performance.now() - started) / 1000;
+    const name = 'seeded clusters, compared with the real kube-proxy';
+    return [
+      isGreen ? { name, outcome: 'passed', seconds } : { name, outcome: 'failed', seconds, message: lines.join('; ') },
+    ];
+  },
+};
+
+const own: ClusterSuite = { name: 'own', cnis: ['ptp'], run: runOwn };
+
+export const suites: readonly Suite[] = [own, netpol, service, differential];
 
 function list(name: string): string {
   return join(import.meta.dirname, `${name}.txt`);

@@ -1,0 +1,44 @@
+/** Sluice's agents on the cluster's nodes. */
+import type { Cluster } from '../../cluster/cluster.ts';
+import { until } from '../../cluster/until.ts';
+
+const selector = ['-n', 'kube-system', '-l', 'app.kubernetes.io/name=sluice'] as const;
+
+/** Replaces every agent's pod, as a new version does; returns when all are ready. */
+export async function rollAgents({ kubectl }: Cluster): Promise<void> {
+  await kubectl(['-n', 'kube-system', 'rollout', 'restart', 'daemonset/sluice']);
+  await agentsReady({ kubectl });
+}
+
+export async function agentsReady({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
+  await kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/sluice', '--timeout=180s']);
+}
+
+/** SIGKILL for every agent at once; returns when kubelet has started each again and it is ready. */
+export async function killAgents(cluster: Cluster): Promise<void> {
+  const before = await containers(cluster);
+  if (before.size !== cluster.nodes.length) throw new Error(`${before.size} agents on ${cluster.nodes.length} nodes`);
+  for (const node of cluster.nodes) {
+    const container = before.get(node.place.name);
+    if (container === undefined) throw new Error(`no agent on ${node.place.name}`);
+    process.kill(await node.processOf(container), 'SIGKILL');
+  }
+  const areNew = async (): Promise<boolean> => {
+    const now = await containers(cluster);
+    return cluster.nodes.every(({ place: { name } }) => now.get(name) !== before.get(name));
+  };
+  await until('agents to be started again', areNew, { timeoutMs: 120_000, everyMs: 500 });
+  await agentsReady(cluster);
+}
+
+/** Node -> id of the agent's ready container. */
+async function containers({ kubectl }: Cluster): Promise<ReadonlyMap<string, string>> {
+  const path =
+    '{range .items[*]}{.spec.nodeName} {.status.containerStatuses[?(@.ready==true)].containerID}{"\\n"}{end}';
+  const answer = await kubectl(['get', 'pods', ...selector, `-o=jsonpath=${path}`]);
+  const entries = answer.split('\n').flatMap((line) => {
+    const [node, container] = line.split(' ');
+    return node === undefined || container === undefined || container === '' ? [] : [[node, container] as const];
+  });
+  return new Map(entries.map(([node, container]) => [node, container.replace('containerd://', '')]));
+}

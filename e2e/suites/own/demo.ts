@@ -1,0 +1,119 @@
+/** The demo of "Life of a Packet in Kubernetes", part 3, on a real cluster of two nodes: frontend, backend and db, and the seed's policy. */
+import { join } from 'node:path';
+import { CommandError } from '../../../src/backends/exec.ts';
+import type { Cluster } from '../../cluster/cluster.ts';
+import { until } from '../../cluster/until.ts';
+
+export const demoNamespace = 'seed';
+
+const policyFolder = join(import.meta.dirname, '..', '..', '..', 'examples', 'seed', 'policy');
+
+interface DemoPod {
+  readonly name: string;
+  readonly app: string;
+  /** Index of its node. */
+  readonly node: number;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** Clients on both nodes, so that every way to the database is one of the same node or between two. */
+const pods: readonly DemoPod[] = [
+  { name: 'frontend', app: 'frontend', node: 0 },
+  { name: 'frontend-far', app: 'frontend', node: 1 },
+  { name: 'backend', app: 'backend', node: 0, labels: { 'networking/allow-db-access': 'true' } },
+  { name: 'db', app: 'db', node: 1 },
+];
+
+export interface Way {
+  readonly from: string;
+  readonly to: string;
+  readonly expect: 'allowed' | 'denied';
+}
+
+/** What the policy leaves and takes. */
+export const ways: readonly Way[] = [
+  { from: 'frontend', to: 'backend', expect: 'allowed' },
+  { from: 'backend', to: 'db', expect: 'allowed' },
+  { from: 'frontend', to: 'db', expect: 'denied' },
+  { from: 'frontend-far', to: 'db', expect: 'denied' },
+];
+
+/** Makes the pods and Services; returns when every pod is ready. */
+export async function startDemo({ kubectl, topology }: Pick<Cluster, 'kubectl' | 'topology'>): Promise<void> {
+  const nodeNames = topology.nodes.map(({ name }) => name);
+  const items = [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: demoNamespace } },
+    ...pods.map((pod) => podObject(pod, nodeNames[pod.node] ?? '')),
+    ...['frontend', 'backend', 'db'].map(serviceObject),
+  ];
+  await kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+  await kubectl([...inDemo, 'wait', '--for=condition=Ready', 'pods', '--all', '--timeout=120s']);
+}
+
+export async function applyDemoPolicy({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
+  await kubectl([...inDemo, 'apply', '-f', policyFolder]);
+}
+
+export async function deleteDemo({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
+  await kubectl(['delete', 'namespace', demoNamespace, '--ignore-not-found', '--wait', '--timeout=120s']);
+}
+
+/** Waits until each way is as expected, by curl in the client's pod to the Service's name; throws with what is not. */
+export async function expectWays(cluster: Pick<Cluster, 'kubectl'>, expected: readonly Way[] = ways): Promise<void> {
+  for (const { from, to, expect } of expected) {
+    const isSo = async (): Promise<boolean> => (await reaches(cluster, from, to)) === (expect === 'allowed');
+    await until(`${from} to ${to} to be ${expect}`, isSo, { timeoutMs: 60_000, everyMs: 100 });
+  }
+}
+
+/** A pod's address, node and the id of its container. */
+export async function placeOf(
+  { kubectl }: Pick<Cluster, 'kubectl'>,
+  pod: string,
+): Promise<{ readonly address: string; readonly node: string; readonly container: string }> {
+  const path = '{.status.podIP} {.spec.nodeName} {.status.containerStatuses[0].containerID}';
+  const answer = await kubectl([...inDemo, 'get', 'pod', pod, `-o=jsonpath=${path}`]);
+  const [address = '', node = '', container = ''] = answer.split(' ');
+  return { address, node, container: container.replace('containerd://', '') };
+}
+
+export async function serviceAddress({ kubectl }: Pick<Cluster, 'kubectl'>, service: string): Promise<string> {
+  return kubectl([...inDemo, 'get', 'service', service, '-o=jsonpath={.spec.clusterIP}']);
+}
+
+const inDemo = ['-n', demoNamespace] as const;
+
+async function reaches({ kubectl }: Pick<Cluster, 'kubectl'>, from: string, to: string): Promise<boolean> {
+  try {
+    const ask = ['curl', '--silent', '--max-time', '3', `http://${to}/hostname`];
+    return (await kubectl([...inDemo, 'exec', from, '--', ...ask])) === to;
+  } catch (error) {
+    // curl's exit codes for a connection that is refused, and for one that gets no answer.
+    if (error instanceof CommandError && /exit code (7|28)\b/.test(error.stderr)) return false;
+    throw error;
+  }
+}
+
+function podObject({ name, app, labels = {} }: DemoPod, nodeName: string): object {
+  const container = {
+    name: app,
+    image: 'registry.k8s.io/e2e-test-images/agnhost:2.63.0',
+    args: ['netexec', '--http-port=80', '--udp-port=80'],
+    readinessProbe: { httpGet: { path: '/hostname', port: 80 }, periodSeconds: 1 },
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: demoNamespace, labels: { app, ...labels } },
+    spec: { nodeName, containers: [container], terminationGracePeriodSeconds: 0 },
+  };
+}
+
+function serviceObject(app: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: app, namespace: demoNamespace },
+    spec: { selector: { app }, ports: [{ port: 80 }] },
+  };
+}

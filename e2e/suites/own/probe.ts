@@ -1,0 +1,97 @@
+/** Probes that never pause, from a pod's own network namespace: what has to stay closed and what has to stay open while agents come and go. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Cluster } from '../../cluster/cluster.ts';
+import { startDaemon } from '../../cluster/daemon.ts';
+import { placeOf, serviceAddress, ways } from './demo.ts';
+
+export interface ProbeTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly expect: 'allowed' | 'denied';
+}
+
+export interface ProbeReport {
+  readonly deniedAttempts: number;
+  readonly deniedPassed: number;
+  readonly allowedAttempts: number;
+  readonly allowedFailed: number;
+  /** Slowest allowed connection. */
+  readonly slowestMs: number;
+  /** Requests over connections that are kept. */
+  readonly keptRequests: number;
+  readonly keptBroken: number;
+}
+
+const worker = join(import.meta.dirname, 'probe-worker.ts');
+let count = 0;
+
+/**
+ * Probes every way of the demo, by Service and by the pod's address, while `body` runs; the sum of all probes. Throws when a
+ * packet passed that must not, an allowed connection failed or broke, or so little was tried that it says nothing.
+ */
+export async function underProbe(cluster: Cluster, body: () => Promise<void>): Promise<ProbeReport> {
+  const clients = [...new Set(ways.map(({ from }) => from))];
+  const probes = await Promise.all(clients.map(async (client) => startProbe(cluster, client)));
+  try {
+    await body();
+  } finally {
+    await Promise.all(probes.map(async ({ stop }) => stop()));
+  }
+  const report = probes.map(({ read }) => read()).reduce(addReports);
+  const text = JSON.stringify(report);
+  if (report.deniedPassed > 0) throw new Error(`packets passed that must not: ${text}`);
+  if (report.allowedFailed + report.keptBroken > 0) throw new Error(`allowed connections broke: ${text}`);
+  if (Math.min(report.deniedAttempts, report.allowedAttempts, report.keptRequests) < 100) {
+    throw new Error(`too few probes to say anything: ${text}`);
+  }
+  return report;
+}
+
+interface Probe {
+  readonly stop: () => Promise<void>;
+  readonly read: () => ProbeReport;
+}
+
+async function startProbe(cluster: Cluster, client: string): Promise<Probe> {
+  const { node: nodeName, container } = await placeOf(cluster, client);
+  const node = cluster.nodes.find(({ place }) => place.name === nodeName);
+  if (node === undefined) throw new Error(`${client} is on ${nodeName}, which is no node of this cluster`);
+  const pid = await node.processOf(container);
+  const targets = (
+    await Promise.all(ways.filter(({ from }) => from === client).map(async (way) => targetsOf(cluster, way)))
+  ).flat();
+  count += 1;
+  const log = join(cluster.logs, 'own', `probe-${count}-${client}.log`);
+  const argv = ['nsenter', `--net=/proc/${pid}/ns/net`, process.execPath, worker, JSON.stringify(targets)] as const;
+  const daemon = startDaemon(cluster.estate, argv, { name: `probe-${client}`, log });
+  return {
+    stop: async () => daemon.stop(20_000),
+    read: () => {
+      const line = readFileSync(log, 'utf8').trim().split('\n').at(-1) ?? '';
+      if (!line.startsWith('{')) throw new Error(`the probe of ${client} did not report: see ${log}`);
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by probe-worker.ts
+      return JSON.parse(line) as ProbeReport;
+    },
+  };
+}
+
+async function targetsOf(
+  cluster: Cluster,
+  { to, expect }: { readonly to: string; readonly expect: ProbeTarget['expect'] },
+): Promise<readonly ProbeTarget[]> {
+  const hosts = [await serviceAddress(cluster, to), (await placeOf(cluster, to)).address];
+  return hosts.map((host) => ({ host, port: 80, expect }));
+}
+
+function addReports(one: ProbeReport, other: ProbeReport): ProbeReport {
+  return {
+    deniedAttempts: one.deniedAttempts + other.deniedAttempts,
+    deniedPassed: one.deniedPassed + other.deniedPassed,
+    allowedAttempts: one.allowedAttempts + other.allowedAttempts,
+    allowedFailed: one.allowedFailed + other.allowedFailed,
+    slowestMs: Math.max(one.slowestMs, other.slowestMs),
+    keptRequests: one.keptRequests + other.keptRequests,
+    keptBroken: one.keptBroken + other.keptBroken,
+  };
+}
