@@ -51,6 +51,12 @@ export const readinessParts = ['source', 'node', 'kernel'] as const;
 /** Failures in a row (about a minute) after which the agent ends. Its rules stay, and whoever started it starts it again. */
 export const maxAttempts = 12;
 
+/**
+ * A first write of more chains goes unwatched: to hear of each of our own rules costs as much as to write it. What somebody else
+ * does meanwhile is found by the next compare.
+ */
+const followedFirstWrite = 2000;
+
 export interface Failure {
   readonly at: string;
   readonly message: string;
@@ -65,6 +71,8 @@ export class Agent {
   readonly #cuts: CutKeeper | undefined;
   readonly #rulesChanged = new EventFlag();
   readonly #changedTables = new Set<TableName>();
+  /** What others do to the rules can be told apart from what the first write does. */
+  readonly #rulesMayBeFollowed = new EventFlag();
   #diagnostics: readonly Diagnostic[] = [];
   #failures = 0;
   #lastFailure: Failure | undefined;
@@ -139,8 +147,10 @@ export class Agent {
     this.#cuts?.note(update.delta);
     this.#parts.services?.note(update.services);
     await this.#parts.checkMachine?.();
+    if (update.delta.chains.length <= followedFirstWrite) this.#rulesMayBeFollowed.raise();
     try {
       await this.kernel.bring(update, compiler);
+      this.#rulesMayBeFollowed.raise();
     } finally {
       this.#publish([...update.diagnostics, ...this.kernel.programmed.refused.map(refusalDiagnostic)]);
     }
@@ -206,7 +216,7 @@ export class Agent {
 
   async #followRules(signal: AbortSignal): Promise<void> {
     const { drift } = this.#parts;
-    if (drift === undefined) return;
+    if (drift === undefined || !(await this.#rulesMayBeFollowed.next(signal))) return;
     await forEach(drift.changes(signal), (tables) => {
       for (const table of tables) this.#changedTables.add(table);
       this.#rulesChanged.raise();
