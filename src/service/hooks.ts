@@ -2,6 +2,7 @@
 import { chainName } from '../dataplane/names.ts';
 import type { BuiltinChain, Hook, Match, TableName } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
+import { answersOnLocalhost } from './nodeport-addresses.ts';
 import type { ServiceOptions } from './options.ts';
 import { jump, makeRule } from './rules.ts';
 
@@ -26,7 +27,7 @@ export function serviceHooks(options: ServiceOptions, family: IpFamily): readonl
 
 /** KUBE-FIREWALL guards 127.0.0.0/8 where nodePorts answer there; kubelet keeps the same rule, and without it the chain is left to kubelet. */
 export function hasLocalnetFirewall(options: ServiceOptions, family: IpFamily): boolean {
-  return family === 'ipv4' && options.localhostNodePorts;
+  return family === 'ipv4' && answersOnLocalhost(options);
 }
 
 interface Place {

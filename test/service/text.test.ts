@@ -183,6 +183,10 @@ test('33: KUBE-FIREWALL keeps neighbours from localhost; elsewhere the chain is 
   ]);
   expect(new Bench().set().chainNames('filter', 'ipv6')).not.toContain('KUBE-FIREWALL');
   expect(new Bench({ localhostNodePorts: false }).set().chainNames('filter')).not.toContain('KUBE-FIREWALL');
+  // node ports answer on chosen addresses, and localhost is none of them: nothing to guard
+  const chosen = new Bench({ nodePortAddresses: [cidr('192.168.0.0/24')] }).set();
+  expect(chosen.chainNames('filter')).not.toContain('KUBE-FIREWALL');
+  expect(chosen.stage.hooks('ipv4').filter(({ rule }) => JSON.stringify(rule).includes('KUBE-FIREWALL'))).toEqual([]);
 });
 
 test('111: with nf_conntrack_tcp_be_liberal INVALID packets are not dropped', () => {
