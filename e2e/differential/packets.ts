@@ -113,13 +113,13 @@ function textOf(detail: string, body: string | undefined): string {
   return `${pod}:${port} as ${client}`;
 }
 
-/** One drawn endpoint or another is no difference: each answer must be one that the rules can give. */
+/** One drawn endpoint or another is no difference: but each answer must be one that the rules of both can give. */
 function isSame(probe: Probe, found: Pair<readonly string[]>, traced: Pair<TracedNode>): boolean {
   if (found.kubeProxy.join() === found.sluice.join()) return true;
-  const sides = ['kubeProxy', 'sluice'] as const;
-  return sides.every((side) => {
-    const ways = traced[side].waysOf(probe).map(({ way }) => way);
-    return ways.length > 1 && found[side].every((text) => ways.some((way) => canGive(way, text, probe)));
+  const texts = [...found.kubeProxy, ...found.sluice];
+  return [traced.kubeProxy, traced.sluice].every((node) => {
+    const ways = node.waysOf(probe).map(({ way }) => way);
+    return ways.length > 1 && texts.every((text) => ways.some((way) => canGive(way, text, probe)));
   });
 }
 
