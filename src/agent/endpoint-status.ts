@@ -10,6 +10,8 @@ import type { EndpointStatus } from '../telemetry/status.ts';
 export interface Programmed {
   /** By pod key. */
   readonly endpoints: ReadonlyMap<string, BoundEndpoint>;
+  /** By pod key: ISO 8601, when it came to be as it is. */
+  readonly since: ReadonlyMap<string, string>;
   readonly refused: readonly Refusal[];
 }
 
@@ -25,17 +27,34 @@ export function endpointStatuses(
     if (planned === undefined) return [];
     const bound = compiler.endpoints.get(key);
     const reason = reasonNotProgrammed(bound, programmed);
+    const since = programmed.since.get(key);
     return {
       pod: key,
       addresses: planned.pod.ips,
       ...(bound?.interface === undefined ? {} : { interface: bound.interface }),
       programmed: reason === undefined,
+      ...(reason === undefined && since !== undefined ? { programmedSince: since } : {}),
       ...(reason === undefined ? {} : { reason }),
       ingress: planned.ingress,
       egress: planned.egress,
       profiles: planned.profiles,
     };
   });
+}
+
+/** What the kernel holds from `now` on; a pod that is as it was before keeps its time. */
+export function programmedNow(
+  before: Programmed,
+  endpoints: ReadonlyMap<string, BoundEndpoint>,
+  now: Date,
+): Pick<Programmed, 'endpoints' | 'since'> {
+  const since = new Map<string, string>();
+  for (const [key, bound] of endpoints) {
+    const known = before.endpoints.get(key);
+    const isSame = known === bound || (known !== undefined && sameValue(known, bound));
+    since.set(key, (isSame ? before.since.get(key) : undefined) ?? now.toISOString());
+  }
+  return { endpoints, since };
 }
 
 function reasonNotProgrammed(bound: BoundEndpoint | undefined, programmed: Programmed): string | undefined {

@@ -11,6 +11,7 @@ import type { Update } from './desired-state.ts';
 import type { Arrival } from './arrivals.ts';
 import type { DriftWatch } from './drift-watch.ts';
 import type { Programmed } from './endpoint-status.ts';
+import { programmedNow } from './endpoint-status.ts';
 
 /** What is needed of the writer (backends/kernel-writer.ts). */
 export interface DataplaneWriter {
@@ -41,7 +42,7 @@ export class KernelKeeper {
   #isUnfinished = false;
   #waiting: readonly Arrival[] = [];
   #appliedRevision = 0;
-  #programmed: Programmed = { endpoints: new Map(), refused: [] };
+  #programmed: Programmed = { endpoints: new Map(), since: new Map(), refused: [] };
   #lastUpdate: { readonly at: string; readonly durationMs: number } | undefined;
   #driftRepairs = 0;
   #lastCompareMs = 0;
@@ -97,7 +98,7 @@ export class KernelKeeper {
       throw error;
     }
     this.#appliedRevision = update.revision;
-    this.#programmed = { ...this.#programmed, endpoints: bound };
+    this.#programmed = { ...this.#programmed, ...programmedNow(this.#programmed, bound, this.#options.now()) };
     this.#observeLatencies();
   }
 

@@ -45,6 +45,13 @@ export function apiApp(view: AgentView): Hono {
   const app = new Hono();
   app.get('/api/status', (context) => context.json(view.status));
   app.get('/api/endpoints', (context) => context.json(view.endpoints));
+  // For whoever starts a pod and waits until its policies hold.
+  app.get('/api/endpoints/:namespace/:name', (context) => {
+    const key = `${context.req.param('namespace')}/${context.req.param('name')}`;
+    const found = view.endpoints.endpoints.find(({ pod }) => pod === key);
+    if (found !== undefined) return context.json(found);
+    return context.json({ error: `no pod ${key} is policed on node ${view.status.node}` }, 404);
+  });
   app.get('/api/diagnostics', (context) => context.json(view.diagnostics));
   app.get('/api/ipsets', (context) =>
     context.json({ ipSets: [...view.ipSets].map((set) => plainIpSet(set, view.status.node)) }),

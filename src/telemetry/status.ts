@@ -43,6 +43,8 @@ export interface EndpointStatus {
   readonly interface?: string;
   /** Its chains are in the kernel and its addresses in the set of known pods. */
   readonly programmed: boolean;
+  /** ISO 8601: since when, with the interface and the policies that it has now. Absent: it is not. */
+  readonly programmedSince?: string;
   /** Why it is not programmed. */
   readonly reason?: string;
   /** Ids of the policies that isolate it. */

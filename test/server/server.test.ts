@@ -107,6 +107,15 @@ describe('api', () => {
     expect(await response.json()).toMatchObject({ ipSets: [{ members: ['10.0.0.1', '10.0.0.2'] }] });
   });
 
+  test('one pod can be asked about', async () => {
+    const one = { pod: 'a/b', addresses: [], programmed: true, programmedSince: '2026-01-01T00:00:00.000Z' };
+    const endpoints = [{ ...one, ingress: [], egress: [], profiles: [] }];
+    const app = apiApp(agentView({ endpoints: { appliedRevision: 1, endpoints } }));
+    expect(await (await app.request('/api/endpoints/a/b')).json()).toMatchObject(one);
+    const missing = await app.request('/api/endpoints/a/c');
+    expect([missing.status, await missing.json()]).toEqual([404, { error: 'no pod a/c is policed on node minikube' }]);
+  });
+
   test('an unknown path is 404 with a reason', async () => {
     const response = await apiApp(agentView()).request('/api/nothing');
     expect([response.status, await response.json()]).toEqual([404, { error: 'no such path: /api/nothing' }]);
