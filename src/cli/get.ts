@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import type { Diagnostic } from '../lib/diagnostic.ts';
 import { addClusterOptions, loadCluster, reportDiagnostics } from './cluster.ts';
 import type { ClusterChoice, LoadedCluster } from './cluster.ts';
 import { examples } from './examples.ts';
@@ -10,6 +11,7 @@ import { getKindOf, getKinds } from './get/kinds.ts';
 import type { GetKind } from './get/kinds.ts';
 import { networkPolicyTable } from './get/network-policies.ts';
 import { formatResources } from './get/format-resources.ts';
+import type { NodeServicePlan } from './get/load-service-plan.ts';
 import type { ResourceTable } from './get/resource.ts';
 import { serviceTable } from './get/services.ts';
 import { workloadEndpointTable } from './get/workload-endpoints.ts';
@@ -51,10 +53,12 @@ export function addGetCommand(program: Command, io: CommandIo): void {
         throw new CliError(exitCodes.badInput, `get ${kindText}: unknown kind; expected ${getKinds.join(', ')}`);
       }
       const cluster = await loadCluster(options, io);
-      const table = await tableOf(kind, cluster, options);
+      const planned = await plannedServices(kind, cluster, options);
+      const diagnostics = [...cluster.diagnostics, ...diagnosticsOf(planned, cluster)];
+      const table = await tableOf(kind, { ...cluster, diagnostics }, { ...options, planned });
       // Diagnostics are the answer here, so they are not told twice, and having some is no failure.
-      if (kind !== 'diagnostic') io.exitCode = reportDiagnostics(cluster.diagnostics, io);
-      else if (cluster.diagnostics.some(({ severity }) => severity === 'error')) io.exitCode = exitCodes.badInput;
+      if (kind !== 'diagnostic') io.exitCode = reportDiagnostics(diagnostics, io);
+      else if (diagnostics.some(({ severity }) => severity === 'error')) io.exitCode = exitCodes.badInput;
       const namespaced = kind === 'diagnostic' && options.namespace === undefined;
       const scope = options.allNamespaces === true || namespaced ? undefined : (options.namespace ?? 'default');
       const text = formatResources(table, {
@@ -67,14 +71,31 @@ export function addGetCommand(program: Command, io: CommandIo): void {
     });
 }
 
-async function tableOf(kind: GetKind, cluster: LoadedCluster, options: GetOptions): Promise<ResourceTable> {
+async function plannedServices(
+  kind: GetKind,
+  cluster: LoadedCluster,
+  { node }: GetOptions,
+): Promise<NodeServicePlan | undefined> {
+  if (kind !== 'service' && kind !== 'diagnostic') return undefined;
+  const { loadServicePlan } = await import('./get/load-service-plan.ts');
+  return loadServicePlan(cluster, node);
+}
+
+/** An agent has told what is wrong with its Services already. */
+function diagnosticsOf(planned: NodeServicePlan | undefined, { socket }: LoadedCluster): readonly Diagnostic[] {
+  return socket === undefined && planned !== undefined ? planned.diagnostics : [];
+}
+
+interface TableOptions extends GetOptions {
+  readonly planned: NodeServicePlan | undefined;
+}
+
+async function tableOf(kind: GetKind, cluster: LoadedCluster, options: TableOptions): Promise<ResourceTable> {
   switch (kind) {
     case 'networkpolicy':
       return networkPolicyTable(cluster.state);
-    case 'service': {
-      const { loadServicePlan } = await import('./get/load-service-plan.ts');
-      return serviceTable(cluster.state, await loadServicePlan(cluster, options.node));
-    }
+    case 'service':
+      return serviceTable(cluster.state, options.planned);
     case 'diagnostic':
       return diagnosticTable(cluster.diagnostics);
     case 'workloadendpoint': {

@@ -4,6 +4,7 @@ import { compileAll } from '../compile/compiler.ts';
 import type { CompileOptions } from '../compile/options.ts';
 import { syntheticFacts } from '../compile/synthetic-facts.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
+import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { ServiceOptions } from '../service/options.ts';
 import type { ServicePlan } from '../service/plan.ts';
 import { ServiceStage } from '../service/stage.ts';
@@ -32,13 +33,18 @@ export function modelOf({ state, optionsOf, facts }: ModelSource): ClusterModel 
   return new ClusterModel({ state, compileNode });
 }
 
-/** What a node does with every Service. */
-export function servicePlanOf({ state, optionsOf, facts }: ModelSource, nodeName: string): ServicePlan {
+/** What a node does with every Service, and what is wrong with them. */
+export function servicePlanOf({ state, optionsOf, facts }: ModelSource, nodeName: string): DiagnosedPlan {
   const own = facts?.get(nodeName) ?? syntheticFacts(state, nodeName);
   const options = optionsOf(nodeName, own);
   const stage = new ServiceStage(state, options.services ?? likeKubeProxy(nodeName, own), options.ipFamilies);
-  stage.apply([]);
-  return stage.plan;
+  const { diagnostics } = stage.apply([]);
+  return { plan: stage.plan, diagnostics };
+}
+
+export interface DiagnosedPlan {
+  readonly plan: ServicePlan;
+  readonly diagnostics: readonly Diagnostic[];
 }
 
 function likeKubeProxy(nodeName: string, facts: NodeFacts): ServiceOptions {

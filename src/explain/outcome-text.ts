@@ -2,6 +2,7 @@
 import type { Pod, Service } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
 import type { Packet } from '../dataplane/trace/packet.ts';
+import type { TraceStep } from '../dataplane/trace/step.ts';
 import type { IpAddress } from '../lib/ip.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import { unreachable } from '../lib/unreachable.ts';
@@ -19,14 +20,21 @@ export function outcomeText(model: ClusterModel, { journey, connection }: Invest
       return deliveredText(outcome.to, outcome.packet);
     case 'refused': {
       const step = lastStep(journey);
+      const where = `${outcome.how === 'drop' ? 'dropped' : 'rejected'} on node ${outcome.node}`;
+      if (isUnallocated(step)) return `${lostText(model, outcome.packet, connection)}; ${where}`;
       const nobody = model.isNobodys(outcome.packet.destination) ? `${nobodyText(model, outcome.packet)}; ` : '';
-      return `${nobody}${outcome.how === 'drop' ? 'dropped' : 'rejected'} on node ${outcome.node}${step === undefined ? '' : `: ${reasonText(step)}`}`;
+      return `${nobody}${where}${step === undefined ? '' : `: ${reasonText(step)}`}`;
     }
     case 'lost':
       return lostText(model, outcome.packet, connection);
     default:
       return unreachable(outcome);
   }
+}
+
+/** Dropped as a ClusterIP that nobody serves: what is known of the address says more than the rule. */
+function isUnallocated(step: TraceStep | undefined): boolean {
+  return step?.kind === 'rule' && step.rule.origin.object?.startsWith('ServiceCIDR ') === true;
 }
 
 /** The node where the journey ended; undefined where it met none. */

@@ -153,7 +153,7 @@ function howText(how: How): string {
   const words: Readonly<Record<How, string>> = {
     drop: 'the connection times out',
     reject: 'the connection is refused',
-    'no-endpoint': 'the Service has no endpoint',
+    'no-endpoint': 'no endpoint',
     'unknown-address': 'nobody is there',
   };
   return words[how];

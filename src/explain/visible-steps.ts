@@ -16,7 +16,7 @@ export function isVisible(step: TraceStep): boolean {
       return action.value !== 0 && !isScratch(action.value);
     case 'jump':
     case 'goto':
-      if (action.chain === 'KUBE-NODEPORTS') return true;
+      if (action.chain === 'KUBE-NODEPORTS') return step.table === 'nat';
       return step.table !== 'raw' && origin.object !== undefined && !isDecisionless(action.chain);
     default:
       return false;

@@ -1,6 +1,6 @@
 /** Services: ClusterIPs, node ports and health check ports. */
-import type { Service, ServicePort } from '../cluster/objects.ts';
-import type { IpAddress, IpFamily } from '../lib/ip.ts';
+import type { Service, ServiceCidr, ServicePort } from '../cluster/objects.ts';
+import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 import { familyOf, formatCidr } from '../lib/ip.ts';
 import { firstFree, hostsOf, numbersBetween } from './allocate.ts';
 import type { ClusterDefaults } from './defaults.ts';
@@ -30,14 +30,19 @@ export class ServiceFiller {
     this.#defaults = defaults;
   }
 
-  /** `parsed` is sorted. */
-  fill(parsed: readonly ParsedService[], report: FillReport): readonly FilledService[] {
+  /** Both are sorted. ClusterIPs come from the ServiceCIDRs, first one first; where none has the family, from the defaults. */
+  fill(
+    parsed: readonly ParsedService[],
+    serviceCidrs: readonly ServiceCidr[],
+    report: FillReport,
+  ): readonly FilledService[] {
     const takenIps = this.#takenIps(parsed, report);
+    const ranges = serviceCidrs.flatMap(({ cidrs }) => cidrs);
     const takenPorts = this.#takenPorts(parsed);
     const filled = parsed.map((service) => {
       const families = this.#familiesOf(service, report);
       const clusterIps = this.#clusterIps.fill(placeOf(service), service.clusterIps, families, (family) =>
-        this.#giveClusterIp(service, family, takenIps, report),
+        this.#giveClusterIp(service, { family, ranges, taken: takenIps }, report),
       );
       const numbers = portOwners(service).map((owner) => this.#portOf(service, owner, takenPorts, report));
       const make = () => filledService(service, clusterIps, numbers);
@@ -81,15 +86,19 @@ export class ServiceFiller {
 
   #giveClusterIp(
     service: ParsedService,
-    family: IpFamily,
-    taken: Set<IpAddress>,
+    { family, ranges, taken }: ClusterIpChoice,
     report: FillReport,
   ): IpAddress | undefined {
-    const range = this.#defaults.serviceCidr[family];
-    const ip = firstFree(placeOf(service), hostsOf(range), (one) => taken.has(one));
-    if (ip === undefined) report.exhausted(service, 'ClusterIP', formatCidr(range));
-    else taken.add(ip);
-    return ip;
+    const stated = ranges.filter((cidr) => cidr.family === family);
+    const usable = stated.length > 0 ? stated : [this.#defaults.serviceCidr[family]];
+    for (const range of usable) {
+      const ip = firstFree(placeOf(service), hostsOf(range), (one) => taken.has(one));
+      if (ip === undefined) continue;
+      taken.add(ip);
+      return ip;
+    }
+    report.exhausted(service, 'ClusterIP', usable.map(formatCidr).join(', '));
+    return undefined;
   }
 
   #takenPorts(parsed: readonly ParsedService[]): Set<number> {
@@ -112,6 +121,13 @@ export class ServiceFiller {
     taken.add(port);
     return this.#nodePorts.keep(owner.key, port);
   }
+}
+
+interface ClusterIpChoice {
+  readonly family: IpFamily;
+  /** Stated by ServiceCIDRs, of both families. */
+  readonly ranges: readonly Cidr[];
+  readonly taken: Set<IpAddress>;
 }
 
 /** Something that has a port on every node: the ports of a Service in order, then its health check. */

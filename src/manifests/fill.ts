@@ -63,8 +63,8 @@ export class ClusterFiller {
     const pods = this.#podRounds.of([expanded.made, nodes.made], (report) =>
       this.#pods.fill(expanded.made, nodes.made, report),
     );
-    const services = this.#serviceRounds.of([stated.services], (report) =>
-      this.#services.fill(stated.services, report),
+    const services = this.#serviceRounds.of([stated.services, stated.serviceCidrs], (report) =>
+      this.#services.fill(stated.services, stated.serviceCidrs, report),
     );
     const slices = this.#sliceRounds.of([services.made, stated.slices, pods.made, nodes.made], () =>
       this.#slices.fill(services.made, stated.slices, { pods: pods.made, nodes: nodes.made }),

@@ -94,7 +94,7 @@ export class FrontendClaims {
     const age = this.#owners.get(frontend)?.createdAtMs ?? Infinity;
     const why = age < claimantOf(service).createdAtMs ? 'is older' : 'comes first by name';
     const message = `${frontend} is also claimed by Service ${claim.owner}, which ${why} and has it; ${describeObject(service)} is not served there`;
-    return problemAt(service, pathOf(frontend, claim.ports), message);
+    return problemAt(service, pathOf(service, frontend, claim.ports), message);
   }
 }
 
@@ -138,12 +138,21 @@ function healthCheckFrontends({ healthCheck, ports }: PlannedService): readonly 
 }
 
 /** Where in the Service the frontend is written. */
-function pathOf(frontend: string, ports: readonly PlannedPort[]): string {
-  for (const { clusterIp, externalIps, protocol, port, nodePort, family, path } of ports) {
+function pathOf(service: Service, frontend: string, ports: readonly PlannedPort[]): string {
+  for (const { clusterIp, protocol, port, nodePort, family, path } of ports) {
     const isAt = (address: IpAddress): boolean => addressFrontend(address, protocol, port) === frontend;
-    if (isAt(clusterIp)) return 'spec.clusterIPs';
-    if (externalIps.some(isAt)) return 'spec.externalIPs';
+    if (isAt(clusterIp)) return clusterIpPath(service);
+    const external = service.externalIps.findIndex(isAt);
+    if (external >= 0) return `spec.externalIPs[${external}]`;
+    const ingress = service.loadBalancerIngress.findIndex(({ ip }) => isAt(ip));
+    if (ingress >= 0) return `status.loadBalancer.ingress[${ingress}].ip`;
     if (nodePort !== 0 && nodePortFrontend(family, protocol, nodePort) === frontend) return `${path}.nodePort`;
   }
-  return frontend.startsWith('nodePort') ? 'spec.healthCheckNodePort' : 'status.loadBalancer.ingress';
+  return 'spec.healthCheckNodePort';
+}
+
+/** Manifests may state the one or the other. */
+function clusterIpPath({ location }: Service): string {
+  const isSingle = location?.lines.has('spec.clusterIP') === true && !location.lines.has('spec.clusterIPs');
+  return isSingle ? 'spec.clusterIP' : 'spec.clusterIPs';
 }

@@ -60,7 +60,7 @@ function clusterIpRules(scope: Scope): void {
   if (port.internal === 'serve') {
     addAddress(scope, 'services', port.clusterIp, { comment: 'cluster IP', action: jump(internalChain(port)) });
   } else {
-    addAddress(scope, 'refused', port.clusterIp, refusal(port.internal));
+    addAddress(scope, 'refused', port.clusterIp, refusal(port.internal, 'internal'));
   }
 }
 
@@ -69,7 +69,7 @@ function externalIpRules(scope: Scope, address: IpAddress): void {
   if (hasExternalChain(port)) {
     addAddress(scope, 'services', address, { comment: 'external IP', action: jump(chainOfPort('EXT', port)) });
   }
-  if (port.external !== 'serve') addAddress(scope, 'externalRefused', address, refusal(port.external));
+  if (port.external !== 'serve') addAddress(scope, 'externalRefused', address, refusal(port.external, 'external'));
 }
 
 function loadBalancerRules(scope: Scope, address: IpAddress): void {
@@ -79,9 +79,13 @@ function loadBalancerRules(scope: Scope, address: IpAddress): void {
     addAddress(scope, 'services', address, { comment: 'loadbalancer IP', action: jump(chain) });
   }
   if (hasFirewallChain(port)) {
-    addAddress(scope, 'firewall', address, { comment: `traffic not accepted by ${chain}`, action: { kind: 'drop' } });
+    addAddress(scope, 'firewall', address, {
+      comment: `traffic not accepted by ${chain}`,
+      note: 'the client is in none of the loadBalancerSourceRanges',
+      action: { kind: 'drop' },
+    });
   }
-  if (port.external !== 'serve') addAddress(scope, 'externalRefused', address, refusal(port.external));
+  if (port.external !== 'serve') addAddress(scope, 'externalRefused', address, refusal(port.external, 'external'));
 }
 
 /** nodePorts never honour loadBalancerSourceRanges. */
@@ -95,9 +99,9 @@ function nodePortRules(scope: Scope): void {
     addRule(scope, 'nodePorts', key, makeRule(textOf(scope, '', 'nodePort'), matches, action));
   }
   if (port.external !== 'serve') {
-    const { comment, action } = refusal(port.external);
+    const { comment, action, note } = refusal(port.external, 'external');
     const local: readonly Match[] = [destinationIsLocal, ...matches];
-    addRule(scope, 'nodePortsRefused', key, makeRule(textOf(scope, comment), local, action));
+    addRule(scope, 'nodePortsRefused', key, makeRule(textOf(scope, comment, note), local, action));
   }
 }
 
@@ -111,19 +115,25 @@ function healthCheckRule(scope: Scope): void {
 interface Target {
   /** What follows the service port's name. */
   readonly comment: string;
+  /** For people; absent: the comment says it. */
+  readonly note?: string;
   readonly action: Action;
 }
 
 /** A refused client is told where nothing could answer; policy Local is silent, so that balancers go to another node. */
-function refusal(reach: Exclude<Reach, 'serve'>): Target {
-  return reach === 'reject'
-    ? { comment: 'has no endpoints', action: { kind: 'reject' } }
-    : { comment: 'has no local endpoints', action: { kind: 'drop' } };
+function refusal(reach: Exclude<Reach, 'serve'>, side: 'internal' | 'external'): Target {
+  if (reach === 'reject') {
+    const note = 'the Service has no endpoint that can be used: the client is refused';
+    return { comment: 'has no endpoints', note, action: { kind: 'reject' } };
+  }
+  const note = `${side}TrafficPolicy Local, and no endpoint of the Service is on this node`;
+  return { comment: 'has no local endpoints', note, action: { kind: 'drop' } };
 }
 
 function addAddress(scope: Scope, section: SectionName, address: IpAddress, target: Target): void {
   const { protocol, port } = scope.port;
-  const rule = makeRule(textOf(scope, target.comment), frontendIs(protocol, address, port), target.action);
+  const text = textOf(scope, target.comment, target.note);
+  const rule = makeRule(text, frontendIs(protocol, address, port), target.action);
   addRule(scope, section, addressKey(address, protocol, port), rule);
 }
 

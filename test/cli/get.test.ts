@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
 import { runSluice } from './run-sluice.ts';
 
 const seed = ['--manifests', 'examples/seed'];
@@ -147,4 +150,51 @@ test('a name that is not there is an error that says where it was looked for', a
   const { stderr, exitCode } = await runSluice(['get', 'np', 'nobody', ...seed]);
   expect(exitCode).toBe(2);
   expect(stderr).toBe('sluice: get: nothing is called nobody in namespace default\n');
+});
+
+describe('Services that claim one address', () => {
+  const claims = `apiVersion: networking.k8s.io/v1
+kind: ServiceCIDR
+metadata: { name: kubernetes }
+spec: { cidrs: [10.96.0.0/16] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: young, creationTimestamp: "2026-02-01T00:00:00Z" }
+spec: { clusterIP: 10.96.0.7, externalIPs: [198.51.100.1], ports: [{ port: 80 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: zold, creationTimestamp: "2026-01-01T00:00:00Z" }
+spec: { clusterIP: 10.43.0.8, externalIPs: [198.51.100.1], ports: [{ port: 80 }] }
+`;
+
+  async function get(...args: readonly string[]): ReturnType<typeof runSluice> {
+    const directory = mkdtempSync(join(tmpdir(), 'sluice-claims-'));
+    try {
+      writeFileSync(join(directory, 'services.yaml'), claims);
+      return await runSluice(['get', ...args, '--manifests', directory]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+
+  test('diagnostics say who has it, and which ClusterIP no ServiceCIDR holds', async () => {
+    const { stdout, exitCode } = await get('diagnostic');
+    expect(stdout).toBe(`SEVERITY   OBJECT                  FIELD                 MESSAGE
+error      Service default/young   spec.externalIPs[0]   198.51.100.1:80/TCP is also claimed by Service default/zold, which is older and has it; Service default/young is not served there
+warning    Service default/zold    spec.clusterIP        10.43.0.8 is outside of every ServiceCIDR (10.96.0.0/16)
+`);
+    expect(exitCode).toBe(2);
+  });
+
+  test('the plan of the one that lost', async () => {
+    const { stdout, stderr } = await get('service', 'young', '-o', 'yaml');
+    expect(stdout).toContain(`    - kind: external IP
+      address: 198.51.100.1:80
+      served: false
+      why: Service default/zold claims it too, and has it
+`);
+    expect(stderr).toContain('services.yaml:9: spec.externalIPs[0]: 198.51.100.1:80/TCP is also claimed by');
+  });
 });

@@ -187,7 +187,7 @@ test('twelve endpoints behind one of forty Services are a twelfth each', () => {
 });
 
 test.each([
-  ['no endpoint', 'svc/default/none:80', 'no-endpoint', 'has no endpoints'],
+  ['no endpoint', 'svc/default/none:80', 'no-endpoint', 'the Service has no endpoint that can be used'],
   [
     'no such port of the Service',
     'svc/default/backend:81',

@@ -298,3 +298,19 @@ test('far more nodes than the ranges have room for: each is told, and it takes n
   expect(filled.filter(({ podCidrs }) => podCidrs.some(({ family }) => family === 'ipv4'))).toHaveLength(256);
   expect(diagnostics.filter(({ message }) => message.startsWith('no node address is left in'))).toHaveLength(747);
 });
+
+test('ClusterIPs come from the ServiceCIDRs that are stated, the next one when one is full', () => {
+  const range = (name: string, ...cidrs: readonly string[]) =>
+    `---\napiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: {name: ${name}}\nspec: {cidrs: [${cidrs.join()}]}\n`;
+  const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+  const text = names.map((name) => service(name, 'ipFamilyPolicy: PreferDualStack')).join('');
+  const ranges = range('one', '10.200.0.0/29') + range('two', '10.201.0.0/24');
+  const objects = fill(text + ranges, clusterDefaults({ ipFamilies: ['ipv4', 'ipv6'] }));
+  const given = names.flatMap((name) => {
+    const object = objects.get(`Service default/${name}`);
+    return object?.kind === 'Service' ? [object.clusterIps] : [];
+  });
+  const inRange = (prefix: string) => given.filter(([first]) => first?.startsWith(prefix)).length;
+  expect([inRange('10.200.0.'), inRange('10.201.0.')]).toEqual([5, 2]);
+  expect(given.every(([, second]) => second?.startsWith('fd00:10:96::'))).toBe(true);
+});

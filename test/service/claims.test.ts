@@ -54,7 +54,7 @@ const contests: readonly [string, Contest][] = [
     {
       shape: (index) => ({ clusterIps: [`172.30.0.${index}`], externalIps: ['198.51.100.1'] }),
       client: { from: 'outside', to: '198.51.100.1', port: 80 },
-      path: 'spec.externalIPs',
+      path: 'spec.externalIPs[0]',
       frontend: '198.51.100.1:80/TCP',
     },
   ],
@@ -63,7 +63,7 @@ const contests: readonly [string, Contest][] = [
     {
       shape: (index) => ({ ...balancer(index), loadBalancerIps: ['203.0.113.1'] }),
       client: { from: 'outside', to: '203.0.113.1', port: 80 },
-      path: 'status.loadBalancer.ingress',
+      path: 'status.loadBalancer.ingress[0].ip',
       frontend: '203.0.113.1:80/TCP',
     },
   ],

@@ -1,13 +1,12 @@
 import { nodeNamesOf } from '../../explain/names.ts';
 import { servicePlanOf } from '../../explain/compile-node.ts';
-import type { ServicePlan } from '../../service/plan.ts';
+import type { DiagnosedPlan } from '../../explain/compile-node.ts';
 import type { LoadedCluster } from '../cluster.ts';
 import { nodesOf } from '../compile-node.ts';
 import { modelSource } from '../model.ts';
 
-export interface NodeServicePlan {
+export interface NodeServicePlan extends DiagnosedPlan {
   readonly node: string;
-  readonly plan: ServicePlan;
 }
 
 /** Of the node that is wanted, else of the agent's own, else of the first; undefined: there is no node. */
@@ -19,5 +18,5 @@ export async function loadServicePlan(
   if (wanted !== undefined) nodesOf(cluster.state, wanted);
   const own = [...(source.facts?.keys() ?? [])][0];
   const node = wanted ?? own ?? nodeNamesOf(cluster.state)[0];
-  return node === undefined ? undefined : { node, plan: servicePlanOf(source, node) };
+  return node === undefined ? undefined : { node, ...servicePlanOf(source, node) };
 }

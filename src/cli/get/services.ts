@@ -24,7 +24,7 @@ function serviceResource(service: Service, state: ClusterState, planned: NodeSer
   const cells = [
     name,
     service.type,
-    service.clusterIps.join(',') || 'None',
+    service.clusterIps.join(',') || (service.headless ? 'None' : '<none>'),
     service.externalName ?? orNone(external),
     orNone(service.ports.map(formatPort)),
   ];
