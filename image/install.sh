@@ -41,12 +41,19 @@ install_node() {
 install_program() {
   mkdir -p /opt/sluice
   cp -R "$1"/. /opt/sluice/
-  chmod -R u=rwX,go=rX /opt/sluice
   cat >/usr/local/bin/sluice <<'EOF'
 #!/bin/sh
 exec /usr/local/bin/node /opt/sluice/sluice.mjs "$@"
 EOF
   chmod 755 /usr/local/bin/sluice
+  # What a start would compile, compiled: an eighth of its processor time. The image is read-only, so it is now or never.
+  node --input-type=module --eval '
+    import { enableCompileCache } from "node:module";
+    import { readdirSync } from "node:fs";
+    enableCompileCache("/opt/sluice/compile-cache");
+    for (const name of readdirSync("/opt/sluice/chunks")) await import(`/opt/sluice/chunks/${name}`);
+  '
+  chmod -R u=rwX,go=rX /opt/sluice
   sluice version
 }
 
