@@ -32,7 +32,7 @@ async function bringUp(): Promise<void> {
 }
 
 describe('start', () => {
-  test('nothing is read or written before the source is synced', async () => {
+  test('112: nothing is read or written before the source is synced', async () => {
     started.source.deliver({ changes: seedChanges(), synced: false });
     await run(started, 10_000);
     expect(started.kernel.calls).toEqual([]);

@@ -265,7 +265,7 @@ test('a set that the agent fills itself is made, and its members are left alone'
   expect(kernel.sets.get(cut.name)?.members).toEqual(new Set());
 });
 
-test('KUBE chains are ours only where Services are served; kubelet keeps its own', async () => {
+test('116, 117: KUBE chains are ours only where Services are served, stale ones go; kubelet keeps its own', async () => {
   const { kernel, writer } = setUp(true);
   const filter = kernel.table('ip', 'filter');
   filter.setChain('KUBE-FIREWALL', ['-s 1.2.3.4 -j DROP']);
@@ -320,7 +320,7 @@ test('somebody flushed everything between two changes: the next change finds out
   expect(filter.chain('cali-pi-a')).toHaveLength(2);
 });
 
-test('a restore that is killed is tried again after a fresh look', async () => {
+test('114: a restore that is killed is tried again after a fresh look', async () => {
   const { kernel, writer } = setUp();
   kernel.failNext(/restore/);
   await writer.resync(wanted);

@@ -117,7 +117,7 @@ for (const variant of ['nft', 'legacy'] as const) {
       expect(await imageOf(place)).toBe(image);
     });
 
-    test('everything flushed, sets destroyed: it comes back by itself', async () => {
+    test('117: everything flushed, sets destroyed: it comes back by itself', async () => {
       const image = await imageOf(place);
       if (variant === 'nft') await node.exec('nft flush ruleset');
       else {
