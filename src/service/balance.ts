@@ -5,12 +5,12 @@
 import type { ChainName } from '../dataplane/names.ts';
 import type { Chain, Match, Origin, Rule } from '../dataplane/rule.ts';
 import { balanceChain } from './names.ts';
-import { jump, makeRule } from './rules.ts';
+import { jump, makeRule, type RuleText } from './rules.ts';
 
 /** One endpoint to choose: its KUBE-SEP chain and the comment of the rule that leads there. */
 export interface Choice {
   readonly chain: ChainName;
-  readonly comment: string;
+  readonly comment?: string;
 }
 
 export interface Balancing {
@@ -34,7 +34,7 @@ export function balance(name: ChainName, choices: readonly Choice[], text: Balan
 
 export interface BalanceText {
   /** Comment of a rule that leads to a branch. */
-  readonly comment: string;
+  readonly comment?: string;
   readonly origin: Origin;
 }
 
@@ -57,7 +57,7 @@ function branch(at: Place, choices: readonly Choice[]): Balancing {
     remaining -= members.length;
     const [only] = members;
     if (members.length === 1 && only !== undefined) {
-      rules.push(makeRule({ comment: only.comment, origin: at.text.origin }, matches, jump(only.chain)));
+      rules.push(makeRule(choiceText(only, at.text.origin), matches, jump(only.chain)));
       continue;
     }
     const below = { ...at, place: at.place + index.toString(16) };
@@ -67,6 +67,11 @@ function branch(at: Place, choices: readonly Choice[]): Balancing {
     rules.push(makeRule(at.text, matches, jump(name)));
   }
   return { rules, chains };
+}
+
+/** The text of a rule that leads to one endpoint. */
+export function choiceText({ comment }: Choice, origin: Origin): RuleText {
+  return comment === undefined ? { origin } : { comment, origin };
 }
 
 /** By the low bits of the hash's base32 character at `depth`: they are evenly spread. */

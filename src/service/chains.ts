@@ -3,7 +3,7 @@ import type { ChainName } from '../dataplane/names.ts';
 import type { Chain, Origin, Rule } from '../dataplane/rule.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import { sameValue } from '../lib/same-value.ts';
-import { balance, type Balancing, balanceListLimit, type Choice } from './balance.ts';
+import { balance, type Balancing, balanceListLimit, type Choice, choiceText } from './balance.ts';
 import { isFromLocalPod, isNotFromLocalPod } from './detector.ts';
 import { EndpointChain, type EndpointText, endpointTextOf } from './endpoint-chain.ts';
 import { LazyChain } from './lazy-chain.ts';
@@ -28,15 +28,18 @@ export interface PortChains {
   readonly endpointText: EndpointText;
 }
 
+export interface PortRendering {
+  /** The Service, for people. */
+  readonly object: string;
+  readonly options: ServiceOptions;
+  /** Whether rules about single endpoints carry a comment. */
+  readonly hasComments: boolean;
+}
+
 /** `before` saves work: endpoint chains that stay the same are taken from it. */
-export function renderPort(
-  port: PlannedPort,
-  object: string,
-  options: ServiceOptions,
-  before?: PortChains,
-): PortChains {
-  const scope = { port, object, options, hash: servicePortHash(port.servicePortName, port.protocol) };
-  const text = endpointTextOf(port, object);
+export function renderPort(port: PlannedPort, rendering: PortRendering, before?: PortChains): PortChains {
+  const scope = { ...rendering, port, hash: servicePortHash(port.servicePortName, port.protocol) };
+  const text = endpointTextOf(port, rendering.object, rendering.hasComments);
   // The same text as before is the same object, so that an endpoint's chain is known by one comparison.
   const endpointText = before !== undefined && sameValue(before.endpointText, text) ? before.endpointText : text;
   const endpointChains = renderEndpoints(port, endpointText, before?.chains ?? []);
@@ -68,10 +71,8 @@ export function internalChain(port: PlannedPort): ChainName {
 }
 
 /** What the chains of a port are made from, the endpoints aside. */
-interface Scope {
+interface Scope extends PortRendering {
   readonly port: PlannedPort;
-  readonly object: string;
-  readonly options: ServiceOptions;
   readonly hash: string;
 }
 
@@ -107,8 +108,14 @@ function balancingChains(
 
 function balancing({ scope, endpoints, isInternal }: BalancingSource, name: ChainName): Balancing {
   const { servicePortName } = scope.port;
-  const choices = endpoints.map(({ name: chain, key }): Choice => ({ chain, comment: `${servicePortName} -> ${key}` }));
-  const text = { comment: `${servicePortName} endpoints`, origin: noteOf(scope, 'chooses an endpoint') };
+  const { hasComments } = scope;
+  const choices = endpoints.map(
+    ({ name: chain, key }): Choice => (hasComments ? { chain, comment: `${servicePortName} -> ${key}` } : { chain }),
+  );
+  const text = {
+    ...(hasComments ? { comment: `${servicePortName} endpoints` } : {}),
+    origin: noteOf(scope, 'chooses an endpoint'),
+  };
   const { rules, chains } = balance(name, choices, text);
   return {
     rules: [...(isInternal ? masqueradeToClusterIp(scope) : []), ...affinityRules(scope, choices), ...rules],
@@ -131,9 +138,10 @@ function affinityRules(scope: Scope, choices: readonly Choice[]): readonly Rule[
   const seconds = scope.port.affinitySeconds;
   if (seconds === undefined) return [];
   const origin = noteOf(scope, 'session affinity: the client was sent to this endpoint before');
-  return choices.map(({ chain, comment }) =>
-    makeRule({ comment, origin }, [{ kind: 'recent-check', list: chain, seconds }], jump(chain)),
-  );
+  return choices.map((choice) => {
+    const { chain } = choice;
+    return makeRule(choiceText(choice, origin), [{ kind: 'recent-check', list: chain, seconds }], jump(chain));
+  });
 }
 
 function externalChain(scope: Scope): Chain {

@@ -9,19 +9,22 @@ import { addressIs, jumpToMarkMasquerade, makeRule, originOf, protocolIs, type R
 
 /** What the endpoints of a service port share. */
 export interface EndpointText {
+  readonly servicePortName: string;
   readonly protocol: Protocol;
   readonly hasAffinity: boolean;
   readonly hairpin: RuleText;
   readonly dnat: RuleText;
 }
 
-export function endpointTextOf(port: PlannedPort, object: string): EndpointText {
-  const comment = port.servicePortName;
+export function endpointTextOf(port: PlannedPort, object: string, hasComments: boolean): EndpointText {
+  const { servicePortName } = port;
+  const comment = hasComments ? { comment: servicePortName } : {};
   return {
+    servicePortName,
     protocol: port.protocol,
     hasAffinity: port.affinitySeconds !== undefined,
-    hairpin: { comment, origin: originOf(port, object, 'hides an endpoint that reaches itself') },
-    dnat: { comment, origin: originOf(port, object, 'an endpoint of the Service') },
+    hairpin: { ...comment, origin: originOf(port, object, 'hides an endpoint that reaches itself') },
+    dnat: { ...comment, origin: originOf(port, object, 'an endpoint of the Service') },
   };
 }
 
@@ -33,7 +36,7 @@ export class EndpointChain implements Chain {
   readonly port: number;
 
   constructor(text: EndpointText, address: IpAddress, port: number) {
-    this.name = endpointChain(text.dnat.comment ?? '', text.protocol, joinHostPort(address, port));
+    this.name = endpointChain(text.servicePortName, text.protocol, joinHostPort(address, port));
     this.text = text;
     this.address = address;
     this.port = port;

@@ -9,6 +9,7 @@ import { sameValue } from '../lib/same-value.ts';
 import { type PortChains, renderPort } from './chains.ts';
 import { FrontendClaims } from './claims.ts';
 import { decideService } from './decide.ts';
+import { commentedEndpoints, EndpointComments } from './endpoint-comments.ts';
 import { fixedChains, nodePortJumps } from './fixed.ts';
 import { frontendRules, type SectionEntry } from './frontends.ts';
 import { serviceHooks } from './hooks.ts';
@@ -33,6 +34,7 @@ export class ServiceStage {
   readonly #families: readonly IpFamily[];
   readonly #slices = new SliceIndex();
   readonly #claims = new FrontendClaims();
+  readonly #comments: EndpointComments;
   readonly #decided = new Map<string, Decision>();
   readonly #planned = new Map<string, PlannedService>();
   readonly #rendered = new Map<string, readonly RenderedPort[]>();
@@ -43,7 +45,14 @@ export class ServiceStage {
   #applied: ServiceOptions | undefined;
   #zone: string | undefined;
 
-  constructor(state: ClusterState, options: ServiceOptions, families: readonly IpFamily[]) {
+  /** `commentLimit`: above so many endpoints of a family the rules about single ones carry no comment. */
+  constructor(
+    state: ClusterState,
+    options: ServiceOptions,
+    families: readonly IpFamily[],
+    commentLimit = commentedEndpoints,
+  ) {
+    this.#comments = new EndpointComments(commentLimit);
     this.#state = state;
     this.#options = options;
     this.#families = families;
@@ -67,7 +76,8 @@ export class ServiceStage {
     const due = this.#touched(changes, before);
     const touched = new Set(due);
     for (const key of due) for (const other of this.#decide(key)) touched.add(other);
-    for (const key of touched) this.#render(key, chains);
+    const isAll = this.#comments.takeChange(this.#families);
+    for (const key of isAll ? new Set([...touched, ...this.#decided.keys()]) : touched) this.#render(key, chains);
     if (before === undefined || changes.some(({ kind }) => kind === 'ServiceCIDR')) this.#setUnallocated();
     for (const dispatch of this.#dispatch.values()) chains.push(...dispatch.takeChanges());
     return { chains, touched, diagnostics: [...this.#diagnostics.values()].flat() };
@@ -139,7 +149,9 @@ export class ServiceStage {
       };
       this.#decided.set(key, decideService(service, this.#slices.of(key), context));
     }
-    return this.#claims.replace(before?.planned, this.#decided.get(key)?.planned);
+    const after = this.#decided.get(key);
+    this.#comments.replace(before?.planned, after?.planned);
+    return this.#claims.replace(before?.planned, after?.planned);
   }
 
   #render(key: string, chains: ChainChange[]): void {
@@ -158,7 +170,8 @@ export class ServiceStage {
     const object = describeObject(planned.service);
     const rendered = planned.ports.map((port) => {
       const before = this.#renderedBefore(key, port);
-      return { ...renderPort(port, object, this.#options, before), entries: frontendRules(port, object) };
+      const rendering = { object, options: this.#options, hasComments: this.#comments.has(port.family) };
+      return { ...renderPort(port, rendering, before), entries: frontendRules(port, object) };
     });
     this.#replacePorts(key, rendered, chains);
   }

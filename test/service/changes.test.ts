@@ -1,6 +1,8 @@
 /** Services over time: what changes is served anew, everything else is left alone. Numbers are those of kube-proxy.md section 4. */
 import { describe, expect, test } from 'vitest';
+import { keyOf } from '../../src/cluster/objects.ts';
 import type { ClusterChange } from '../../src/cluster/state.ts';
+import { internalChain } from '../../src/service/chains.ts';
 import { Bench, endpoint, type ServiceShape, service, slice, tcp } from './fixtures.ts';
 import { probe } from './flows.ts';
 
@@ -79,6 +81,28 @@ test('113, 125: one Service more writes none of the others’ chains', () => {
   ]);
   bench.apply([remove]);
   expect(probe(bench, { ...clusterIp, to: '172.30.0.42' })).toMatchObject(served);
+});
+
+test('above the limit rules about single endpoints lose their comments, of all Services; at it they have them', () => {
+  const two = [endpoint('10.1.0.1'), endpoint('10.1.0.2')];
+  const bench = new Bench({}, ['ipv4'], 2).set(service(key), slice(key, two));
+  const before = bench.text();
+  const [sep = ''] = bench.chainNames('nat').filter((name) => name.startsWith('KUBE-SEP-'));
+  expect(bench.rules('nat', sep).join()).toMatch(/ns\/web/);
+  const other = service('ns/other', { clusterIps: ['172.30.0.42'] });
+  bench.set(other, slice('ns/other', [endpoint('10.1.0.3')]));
+  expect(bench.touched).toContain(`nat ${sep}`);
+  expect(bench.rules('nat', sep)).toEqual([
+    expect.stringMatching(/^-s 10\.1\.0\.[12] -j KUBE-MARK-MASQ$/),
+    expect.stringMatching(/^-m tcp -p tcp -j DNAT --to-destination 10\.1\.0\.[12]:80$/),
+  ]);
+  const balancing = internalChain(bench.port(key));
+  expect(bench.rules('nat', balancing).map((rule) => rule.includes('--comment'))).toEqual([true, false, false]);
+  bench.apply([
+    { type: 'delete', kind: 'Service', key: 'ns/other' },
+    { type: 'delete', kind: 'EndpointSlice', key: keyOf(slice('ns/other', [])) },
+  ]);
+  expect(bench.text()).toEqual(before);
 });
 
 test('an endpoint’s condition that changes no list changes no chain', () => {

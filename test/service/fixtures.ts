@@ -119,8 +119,12 @@ export class Bench {
   /** Names of the chains that the last change touched. */
   touched: readonly string[] = [];
 
-  constructor(overrides: Partial<ServiceOptions> = {}, families: readonly IpFamily[] = ['ipv4', 'ipv6']) {
-    this.stage = new ServiceStage(this.store, { ...options, ...overrides }, families);
+  constructor(
+    overrides: Partial<ServiceOptions> = {},
+    families: readonly IpFamily[] = ['ipv4', 'ipv6'],
+    commentLimit?: number,
+  ) {
+    this.stage = new ServiceStage(this.store, { ...options, ...overrides }, families, commentLimit);
     const hooks = families.map((family) => ({ family, hooks: this.stage.hooks(family) }));
     this.dataplane.apply({ ipSets: [], chains: [], hooks });
   }

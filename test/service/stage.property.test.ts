@@ -114,10 +114,10 @@ const someHistory = fc.array(fc.array(someChange, { maxLength: 12 }), { minLengt
 test('incremental equals from scratch: chains, plan, diagnostics', () => {
   fc.assert(
     fc.property(someHistory, fc.array(someOptions, { minLength: 1, maxLength: 20 }), (history, settings) => {
-      const bench = new Bench();
+      const bench = new Bench(...few());
       for (const [index, batch] of history.entries()) bench.apply(batch, settings[index]);
       const last = settings[Math.min(history.length, settings.length) - 1];
-      const fresh = new Bench(last).set(...objectsOf(bench));
+      const fresh = new Bench(...few(last)).set(...objectsOf(bench));
       expect(bench.text()).toEqual(fresh.text());
       expect(new Map(bench.stage.plan.services)).toEqual(new Map(fresh.stage.plan.services));
       expect(sorted(bench)).toEqual(sorted(fresh));
@@ -129,9 +129,9 @@ test('incremental equals from scratch: chains, plan, diagnostics', () => {
 test('a stage over a state that is already full takes all of it at its first call', () => {
   fc.assert(
     fc.property(someHistory, (history) => {
-      const full = new Bench();
+      const full = new Bench(...few());
       for (const batch of history) full.store.apply(batch);
-      const fresh = new Bench().set(...objectsOf(full));
+      const fresh = new Bench(...few()).set(...objectsOf(full));
       expect(full.apply([]).text()).toEqual(fresh.text());
     }),
     { numRuns: 50 },
@@ -141,7 +141,7 @@ test('a stage over a state that is already full takes all of it at its first cal
 test('only chains that differ are said to have changed, and none refers to one that is not there', () => {
   fc.assert(
     fc.property(someHistory, (history) => {
-      const bench = new Bench();
+      const bench = new Bench(...few());
       for (const batch of history) {
         const before = snapshot(bench);
         bench.apply(batch);
@@ -159,6 +159,11 @@ test('only chains that differ are said to have changed, and none refers to one t
     { numRuns: 60 },
   );
 });
+
+/** Comments end at so few endpoints that histories cross the limit. */
+function few(overrides: Partial<ServiceOptions> = {}): ConstructorParameters<typeof Bench> {
+  return [overrides, ['ipv4', 'ipv6'], 6];
+}
 
 function sorted(bench: Bench) {
   return bench.diagnostics.map((diagnostic) => JSON.stringify(diagnostic)).sort();
