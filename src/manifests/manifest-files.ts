@@ -133,7 +133,7 @@ export class ManifestFiles {
     if (!isStats(found)) return isMissing(found) ? this.#forget(path, now) : this.#fail(path, reasonOf(found));
     const version: FileVersion = { inode: found.ino, size: found.size, modifiedMs: found.mtimeMs };
     if (before?.goneSince === undefined && isSameVersion(before?.version, version)) return undefined;
-    return this.#notYet(path, version, now) ?? this.#read(path, full, version);
+    return this.#notYet(path, version, now) ?? this.#read(path, full, { version, now });
   }
 
   /** When a file that may be half written is to be looked at again; undefined where it can be read now. */
@@ -146,10 +146,16 @@ export class ManifestFiles {
     return isInPlace && Date.now() - version.modifiedMs < settleMs ? now + settleMs : undefined;
   }
 
-  async #read(path: string, full: string, version: FileVersion): Promise<number | undefined> {
+  async #read(
+    path: string,
+    full: string,
+    { version, now }: { readonly version: FileVersion; readonly now: number },
+  ): Promise<number | undefined> {
     const bytes = await readFile(full).catch((error: unknown) =>
       error instanceof Error ? error : new Error('failed'),
     );
+    // It went away after we looked.
+    if (isMissing(bytes)) return this.#forget(path, now);
     if (bytes instanceof Error) return this.#fail(path, reasonOf(bytes));
     const text = decode(bytes);
     if (text === undefined) return this.#fail(path, 'not UTF-8, expected YAML text', version);

@@ -46,9 +46,14 @@ function memoryVerdicts(samples: readonly SoakSample[]): readonly SoakVerdict[] 
   const [early, late] = quarters(samples);
   return (samples[0]?.agents ?? []).flatMap(({ node }, index) =>
     (['residentMb', 'heapMb'] as const).map((key) => {
-      const of = (part: readonly SoakSample[]): number => median(part.map(({ agents }) => agents[index]?.[key] ?? 0));
+      // A heap is a saw between collections: its floor is what stays.
+      const of = (part: readonly SoakSample[]): number =>
+        quantile(
+          part.map(({ agents }) => agents[index]?.[key] ?? 0),
+          key === 'heapMb' ? 0.2 : 0.5,
+        );
       const [before, after] = [of(early), of(late)];
-      const what = `${node}: ${key === 'heapMb' ? 'heap' : 'resident'} ${before.toFixed(1)} -> ${after.toFixed(1)} MB (second quarter -> last)`;
+      const what = `${node}: ${key === 'heapMb' ? 'heap at its lowest' : 'resident'} ${before.toFixed(1)} -> ${after.toFixed(1)} MB (second quarter -> last)`;
       return verdict(what, after < before * 1.1 + 3, 'grows');
     }),
   );
@@ -107,5 +112,9 @@ function quarters(samples: readonly SoakSample[]): readonly [readonly SoakSample
 }
 
 function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? 0;
+  return quantile(values, 0.5);
+}
+
+function quantile(values: readonly number[], share: number): number {
+  return values.toSorted((left, right) => left - right)[Math.floor(values.length * share)] ?? 0;
 }

@@ -34,6 +34,8 @@ export interface SoakResult {
 
 const sampleEveryMs = 10_000;
 const markerEveryMs = 2000;
+/** The agents look for what is left over every 5 seconds. */
+const settledMs = 12_000;
 
 export class Soak {
   readonly #lab: TestLab;
@@ -118,7 +120,7 @@ export class Soak {
       if (now !== last) quietSince = Date.now();
       last = now;
       const areDone = statuses.every((status) => status?.ready === true && status.revision === status.appliedRevision);
-      return areDone && Date.now() - quietSince > 5000;
+      return areDone && Date.now() - quietSince > settledMs;
     };
     await untilTrue('the agents have nothing left to do', revisions, 120_000);
   }
