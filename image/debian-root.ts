@@ -37,19 +37,20 @@ export async function runStep(directory: string, context: string, step: readonly
   }
 }
 
-/** Paths from `directory` with what tells a change of the file. */
+/** Paths from `directory` with what tells a change of the file. A link is a file: Debian's /var/run would lead out of the root. */
 export function listFiles(directory: string): ReadonlyMap<string, string> {
-  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
-  return new Map(
-    entries.flatMap((entry) => {
-      const path = join(entry.parentPath, entry.name);
-      const name = path.slice(directory.length + 1);
-      if (unpacked.some((folder) => name.startsWith(`${folder}/`))) return [];
-      const { ctimeMs, size, mode } = lstatSync(path);
-      // A directory changes with each entry; what matters is in the entry.
-      return [[name, entry.isDirectory() ? `directory ${mode}` : `${ctimeMs} ${size} ${mode}`]];
-    }),
-  );
+  return new Map(entriesBelow(directory, ''));
+}
+
+function* entriesBelow(directory: string, folder: string): Generator<readonly [name: string, state: string]> {
+  // readdir's own recursion follows links.
+  for (const entry of readdirSync(join(directory, folder), { withFileTypes: true })) {
+    const name = join(folder, entry.name);
+    const { ctimeMs, size, mode } = lstatSync(join(directory, name));
+    // A directory changes with each entry; what matters is in the entry.
+    yield [name, entry.isDirectory() ? `directory ${mode}` : `${ctimeMs} ${size} ${mode}`];
+    if (entry.isDirectory() && !unpacked.includes(name)) yield* entriesBelow(directory, name);
+  }
 }
 
 /** Writes the files (paths from `directory`) into a tar; the same files make the same tar. */
