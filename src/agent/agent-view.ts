@@ -3,6 +3,7 @@ import type { ClusterState } from '../cluster/state.ts';
 import { iptablesRestoreText, ipSetRestoreText } from '../dataplane/restore-text.ts';
 import type { IpSet } from '../dataplane/rule.ts';
 import type { AgentView } from '../server/app.ts';
+import type { NodeHealth } from '../server/node-health.ts';
 import type { CompilerInput } from '../server/state-codec.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { PartStatus, Readiness } from '../telemetry/readiness.ts';
@@ -80,6 +81,18 @@ export class LiveAgentView implements AgentView {
       failures,
       ...(kernel.lastUpdate === undefined ? {} : { lastUpdate: kernel.lastUpdate }),
       ...(lastFailure === undefined ? {} : { lastFailure }),
+    };
+  }
+
+  get nodeHealth(): NodeHealth | undefined {
+    const { servesServicesWell: healthy, kernel, state } = this.#agent;
+    if (healthy === undefined) return undefined;
+    const node = state.nodes.get(this.#identity.node);
+    return {
+      healthy,
+      nodeEligible: node !== undefined && node.leaving !== true,
+      families: this.#identity.ipFamilies,
+      ...(kernel.lastUpdate === undefined ? {} : { lastUpdated: kernel.lastUpdate.at }),
     };
   }
 

@@ -102,6 +102,11 @@ export class Agent {
     return [...this.#diagnostics, ...(this.#parts.services?.diagnostics ?? [])];
   }
 
+  /** Whether what was decided about Services comes into the kernel; undefined: Services are somebody else's. */
+  get servesServicesWell(): boolean | undefined {
+    return this.#parts.services?.isHealthy;
+  }
+
   get failures(): number {
     return this.#failures;
   }

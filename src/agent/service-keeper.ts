@@ -35,6 +35,11 @@ export class ServiceKeeper {
     return [...this.#healthChecks.diagnostics, ...this.#sysctls.diagnostics];
   }
 
+  /** What was decided is in the kernel, or has not been waiting for long. */
+  get isHealthy(): boolean {
+    return !this.#isStuck();
+  }
+
   /** An update that changes these Services is about to be written. */
   note(services: Iterable<string>): void {
     this.#waitingSince ??= this.#clock.now();

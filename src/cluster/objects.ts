@@ -31,7 +31,12 @@ export interface Node extends Common {
   /** InternalIP addresses, primary first. */
   readonly addresses: readonly IpAddress[];
   readonly podCidrs: readonly Cidr[];
+  /** About to be taken away: it is being deleted, or the cluster autoscaler has tainted it. */
+  readonly leaving?: true;
 }
+
+/** The taint by which the cluster autoscaler says that a node goes. */
+export const leavingTaint = 'ToBeDeletedByClusterAutoscaler';
 
 export interface ContainerPort {
   readonly name?: string;

@@ -1,5 +1,6 @@
 /** Namespaces, Nodes and ServiceCIDRs. */
 import type { Namespace, Node, ServiceCidr } from '../cluster/objects.ts';
+import { leavingTaint } from '../cluster/objects.ts';
 import type { ApiObject } from './api-object.ts';
 import { labelsOf, listOf, recordOf } from './api-object.ts';
 import type { Reading } from './reading.ts';
@@ -22,8 +23,14 @@ export function readNode({ name, uid, metadata, json }: ApiObject, reading: Read
       const { type, address } = recordOf(item);
       return type === 'InternalIP' ? reading.ip(address, `status.addresses[${index}].address`) : undefined;
     }),
+    ...(isLeaving(metadata, spec) ? { leaving: true } : {}),
     podCidrs: eachOf(podCidrs, (item, index) => reading.cidr(item, `spec.podCIDRs[${index}]`)),
   };
+}
+
+function isLeaving(metadata: ApiObject['metadata'], spec: ReturnType<typeof recordOf>): boolean {
+  const taints = listOf(spec['taints']).map((taint) => recordOf(taint)['key']);
+  return typeof metadata['deletionTimestamp'] === 'string' || taints.includes(leavingTaint);
 }
 
 export function readServiceCidr({ name, uid, metadata, json }: ApiObject, reading: Reading): ServiceCidr {

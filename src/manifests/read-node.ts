@@ -1,5 +1,6 @@
 /** Namespace and Node. */
 import type { Labels, ManifestLocation, Namespace } from '../cluster/objects.ts';
+import { leavingTaint } from '../cluster/objects.ts';
 import type { Cidr, IpAddress } from '../lib/ip.ts';
 import type { Field, ObjectReport } from './fields.ts';
 import { checkFields, child, readMap, readMapItems, readString } from './fields.ts';
@@ -49,9 +50,15 @@ export function readNode(
     labels,
     addresses: readAddresses(report, child(status, 'addresses')),
     podCidrs: readPodCidrs(report, spec),
+    ...(metadata.terminating || hasLeavingTaint(report, spec) ? { leaving: true } : {}),
     ...(uid === undefined ? {} : { uid }),
     location,
   };
+}
+
+function hasLeavingTaint(report: ObjectReport, spec: Field): boolean {
+  const keys = readMapItems(report, child(spec, 'taints')).map((taint) => readString(report, child(taint, 'key')));
+  return keys.includes(leavingTaint);
 }
 
 /** A list with no InternalIP states none. */

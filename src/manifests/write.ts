@@ -13,6 +13,7 @@ import type {
   PolicyRule,
   Service,
 } from '../cluster/objects.ts';
+import { leavingTaint } from '../cluster/objects.ts';
 import { formatCidr } from '../lib/ip.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import { readKinds } from './kinds.ts';
@@ -97,7 +98,8 @@ function annotationsOf(object: ClusterObject): YamlObject | undefined {
 
 function nodeBody(node: Node): YamlObject {
   const addresses = node.addresses.map((address) => ({ type: 'InternalIP', address }));
-  return { spec: { podCIDRs: node.podCidrs.map(formatCidr) }, status: { addresses } };
+  const taints = node.leaving === true ? [{ key: leavingTaint, effect: 'NoSchedule' }] : undefined;
+  return { spec: { podCIDRs: node.podCidrs.map(formatCidr), taints }, status: { addresses } };
 }
 
 function podBody(pod: Pod): YamlObject {

@@ -5,6 +5,8 @@ import type { IpSet } from '../dataplane/rule.ts';
 import type { PartStatus } from '../telemetry/readiness.ts';
 import type { AgentStatus, DiagnosticList, EndpointList } from '../telemetry/status.ts';
 import { encodeCompilerInput, encodeState } from './state-codec.ts';
+import type { NodeHealth } from './node-health.ts';
+import { nodeHealthResponse } from './node-health.ts';
 import type { CompilerInput } from './state-codec.ts';
 
 /** What the server may read of the agent; snapshots, never the loop. */
@@ -14,6 +16,8 @@ export interface AgentView {
   metricsText(): Promise<string>;
   readonly state: ClusterState;
   readonly status: AgentStatus;
+  /** Absent: Services are somebody else's, and so are the balancers' questions. */
+  readonly nodeHealth?: NodeHealth | undefined;
   readonly endpoints: EndpointList;
   readonly diagnostics: DiagnosticList;
   readonly ipSets: Iterable<IpSet>;
@@ -27,7 +31,9 @@ export interface AgentView {
 export function healthApp(view: AgentView): Hono {
   const app = new Hono();
   // The process answers, so it lives: a kernel that refuses is no reason to restart and lose the rules' caretaker.
-  app.get('/healthz', (context) => context.text('ok\n'));
+  app.get('/healthz', (context) =>
+    view.nodeHealth === undefined ? context.text('ok\n') : nodeHealthResponse(view.nodeHealth, new Date()),
+  );
   app.get('/livez', (context) => context.text('ok\n'));
   app.get('/readyz', (context) => {
     const waiting = view.parts.filter((part) => part.reason !== undefined);

@@ -148,7 +148,7 @@ test('another port: the old one is closed', async () => {
   expect((await ask(other))?.status).toBe(200);
 });
 
-test('what is not in the kernel yet is not told; for a minute, then the node is unfit', async () => {
+test('120, 121: what is not in the kernel yet is not told; for a minute, then the node is unfit', async () => {
   await set(balanced(), ends(here));
   note(ends());
   expect((await ask())?.status).toBe(200);
@@ -156,8 +156,10 @@ test('what is not in the kernel yet is not told; for a minute, then the node is 
   const response = await ask();
   expect(response?.status).toBe(503);
   expect(await response?.json()).toMatchObject({ localEndpoints: 1, serviceProxyHealthy: false });
+  expect(keeper.isHealthy).toBe(false);
   await set(ends(here));
   expect((await ask())?.status).toBe(200);
+  expect(keeper.isHealthy).toBe(true);
 });
 
 test('a port that another program has is a warning, and is tried again', async () => {

@@ -127,6 +127,21 @@ describe('nodes and namespaces', () => {
     });
   });
 
+  test.each([
+    [
+      'tainted by the cluster autoscaler',
+      {},
+      { taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] },
+      true,
+    ],
+    ['being deleted', { deletionTimestamp: '2026-01-01T00:00:00Z' }, {}, true],
+    ['with another taint', {}, { taints: [{ key: 'node.kubernetes.io/unreachable' }] }, undefined],
+  ])('122: a Node that is %s', (_, more, spec, leaving) => {
+    const { object } = read('Node', { metadata: { name: 'n1', ...more }, spec, status: {} });
+    expect(object).toHaveProperty('name', 'n1');
+    expect(object !== undefined && 'leaving' in object ? object.leaving : undefined).toBe(leaving);
+  });
+
   test('a Node before it has anything', () => {
     const { object, diagnostics } = read('Node', { metadata: { name: 'n1' }, spec: {}, status: {} });
     expect(object).toMatchObject({ addresses: [], podCidrs: [] });

@@ -148,7 +148,11 @@ const node = fc.record({
     name: fc.constantFrom('n1', 'n3'),
     labels: fc.constantFrom({}, { 'topology.kubernetes.io/zone': 'on' }),
   }),
-  spec: fc.constantFrom({}, { podCIDR: '10.88.1.0/24' }, { podCIDRs: ['10.88.2.0/24'] }),
+  spec: fc.constantFrom(
+    {},
+    { podCIDR: '10.88.1.0/24' },
+    { podCIDRs: ['10.88.2.0/24'], taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] },
+  ),
 });
 const namespaceObject = fc.record({
   apiVersion: fc.constant('v1'),
