@@ -8,6 +8,7 @@ import { compressLayer, writeOciArchive } from '../../image/oci-archive.ts';
 import type { Progress } from '../build/build.ts';
 import { buildAll } from '../build/build.ts';
 import { e2eCache, programFile } from '../build/cache.ts';
+import { debianLayer } from './debian-layer.ts';
 import type { ImageRecipe } from './recipes.ts';
 import { imageRecipes } from './recipes.ts';
 
@@ -28,14 +29,15 @@ async function buildArchive(recipe: ImageRecipe, progress: Progress): Promise<st
   const work = mkdtempSync(join(e2eCache(), '.image-'));
   try {
     const root = join(work, 'root');
-    await recipe.fill(root, work);
+    await recipe.fill(root);
     const [tar, made] = [join(work, 'layer.tar'), join(work, 'image.tar')];
     await packFiles(root, [...listFiles(root).keys()].sort(), tar);
     const layer = await compressLayer(tar, join(work, 'layer.tar.gz'), `e2e/images ${recipe.name}`);
     const { names, entrypoint, command = [] } = recipe;
     const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' };
     const config = { architecture: ownArchitecture(), entrypoint, command, environment };
-    await writeOciArchive(made, { ...config, names, layers: [layer] });
+    const below = recipe.isOnDebian === true ? [await debianLayer(progress)] : [];
+    await writeOciArchive(made, { ...config, names, layers: [...below, layer] });
     renameSync(made, file);
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -47,7 +49,7 @@ async function buildArchive(recipe: ImageRecipe, progress: Progress): Promise<st
 /** Of the recipe's text and the programs in the image (their paths name their versions). */
 function keyOf({ name, names, programs }: ImageRecipe): string {
   const hash = createHash('sha256').update(JSON.stringify([name, names, programs.map(programFile)]));
-  for (const file of ['archives.ts', 'recipes.ts', 'install.sh']) {
+  for (const file of ['archives.ts', 'debian-layer.ts', 'recipes.ts', 'install.sh']) {
     hash.update(readFileSync(join(import.meta.dirname, file)));
   }
   return hash.digest('hex').slice(0, 12);

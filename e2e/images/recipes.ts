@@ -1,8 +1,6 @@
 /** What is in each image, under which names it is asked for, and what it starts. */
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ownArchitecture } from '../../image/context.ts';
-import { makeDebianRoot, runStep } from '../../image/debian-root.ts';
 import { run } from '../../src/backends/exec.ts';
 import { programFile } from '../build/cache.ts';
 import type { ProgramName } from '../build/recipes.ts';
@@ -16,8 +14,10 @@ export interface ImageRecipe {
   readonly programs: readonly ProgramName[];
   readonly entrypoint: readonly string[];
   readonly command?: readonly string[];
-  /** Makes the image's files in `root`, which does not exist; `work` is free to use. */
-  readonly fill: (root: string, work: string) => Promise<void>;
+  /** Above a Debian with a shell and the suites' tools. */
+  readonly isOnDebian?: boolean;
+  /** Makes the image's own files in `root`, which does not exist. */
+  readonly fill: (root: string) => Promise<void>;
 }
 
 /** Where upstream's suites take their images from (test/utils/image/manifest.go of Kubernetes 1.36). */
@@ -59,6 +59,7 @@ export const imageRecipes: readonly ImageRecipe[] = [
     programs: ['agnhost', 'coredns'],
     entrypoint: ['/agnhost'],
     command: ['pause'],
+    isOnDebian: true,
     fill: fillAgnhost,
   },
 ];
@@ -75,11 +76,7 @@ async function fillBusybox(root: string): Promise<void> {
   writeFileSync(join(root, 'etc', 'passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
 }
 
-async function fillAgnhost(root: string, work: string): Promise<void> {
-  await makeDebianRoot(root, ownArchitecture());
-  const context = mkdtempSync(join(work, 'context-'));
-  copyFileSync(join(import.meta.dirname, 'install.sh'), join(context, 'install.sh'));
-  await runStep(root, context, []);
+async function fillAgnhost(root: string): Promise<void> {
   put(root, '/agnhost', 'agnhost');
   put(root, '/coredns', 'coredns');
   symlinkSync('agnhost', join(root, 'agnhost-2'));
