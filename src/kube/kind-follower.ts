@@ -203,6 +203,8 @@ export class KindFollower {
       return absentRetryMs;
     }
     if (error.failure === 'expired') return this.#startAgain();
+    // A quiet kind or a dead connection, nobody can tell: waiting would only add to the silence.
+    if (error.failure === 'silent') return 0;
     count('error', this.resource);
     this.#failure = error;
     const pause = this.#backoff.failed();

@@ -1,8 +1,10 @@
 /** The API server refused, failed, or could not be reached. */
 
 export type KubeFailure =
-  /** No connection, or one that broke or went silent. */
+  /** No connection, or one that broke. */
   | 'unreachable'
+  /** An answer began, and stopped coming: perhaps the connection leads nowhere any more. */
+  | 'silent'
   /** Its certificate is not one that we may trust: a person must act. */
   | 'certificate'
   /** 401 */

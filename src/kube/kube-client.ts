@@ -26,14 +26,25 @@ export interface KubeRequest {
   readonly body?: { readonly type: string; readonly text: string };
 }
 
+const pooling = { keepAlive: true, timeout: 2000 };
+/** After so long the kernel asks whether the other end is still there, ten times, a second apart. */
+const probeMs = 20_000;
+
+/** Keep connections with different certificates apart by themselves. */
+interface Agents {
+  readonly http: HttpAgent;
+  readonly https: HttpsAgent;
+}
+
 export class KubeClient {
   readonly #access: ClusterAccess;
   readonly #userAgent: string;
   readonly #answerMs: number;
   readonly #silenceMs: number;
-  readonly #httpAgent = new HttpAgent({ keepAlive: true });
-  /** Keeps connections with different certificates apart by itself. */
-  readonly #httpsAgent = new HttpsAgent({ keepAlive: true });
+  /** For the pages of a list. One that waited for longer may lead nowhere by now. */
+  readonly #pooled = { http: new HttpAgent(pooling), https: new HttpsAgent(pooling) };
+  /** For watches, that are long and rare: nothing that happened to an older connection has to do with them. */
+  readonly #fresh = { http: new HttpAgent(), https: new HttpsAgent() };
 
   constructor({ access, userAgent, answerMs = 30_000, silenceMs = 90_000 }: KubeClientOptions) {
     this.#access = access;
@@ -47,18 +58,13 @@ export class KubeClient {
   }
 
   /** The body of a 2xx answer, as it comes. Rejects with KubeApiError, or KubeConfigError where there is nothing to show. */
-  async open(asked: KubeRequest, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
-    const first = await this.#send(asked, signal);
-    if (first.statusCode !== 401) return this.#bodyOf(first);
-    // Tokens are replaced while we run: what we showed may have been the one before.
-    first.resume();
-    this.#access.forget();
-    return this.#bodyOf(await this.#send(asked, signal));
+  open(asked: KubeRequest, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+    return this.#ask(asked, this.#fresh, signal);
   }
 
   /** The whole answer, parsed. */
   async json(asked: KubeRequest, signal: AbortSignal): Promise<unknown> {
-    const text = await textFrom(await this.open(asked, signal));
+    const text = await textFrom(await this.#ask(asked, this.#pooled, signal));
     try {
       return JSON.parse(text);
     } catch (error) {
@@ -69,33 +75,50 @@ export class KubeClient {
 
   /** Ends idle connections. */
   close(): void {
-    this.#httpAgent.destroy();
-    this.#httpsAgent.destroy();
+    for (const agents of [this.#pooled, this.#fresh]) for (const agent of Object.values(agents)) agent.destroy();
   }
 
-  async #send({ method = 'GET', path, query = {}, body }: KubeRequest, signal: AbortSignal): Promise<IncomingMessage> {
+  async #ask(asked: KubeRequest, agents: Agents, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+    const first = await this.#send(asked, agents, signal);
+    if (first.statusCode !== 401) return this.#bodyOf(first);
+    // Tokens are replaced while we run: what we showed may have been the one before.
+    first.resume();
+    this.#access.forget();
+    return this.#bodyOf(await this.#send(asked, agents, signal));
+  }
+
+  async #send(
+    { method = 'GET', path, query = {}, body }: KubeRequest,
+    agents: Agents,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
     const { tls, headers } = await this.#access.credentials();
     const search = new URLSearchParams(query).toString();
     const url = new URL(`${this.server}${path}${search === '' ? '' : `?${search}`}`);
     const isPlain = url.protocol === 'http:';
     const options: RequestOptions = {
       method,
-      agent: isPlain ? this.#httpAgent : this.#httpsAgent,
+      agent: isPlain ? agents.http : agents.https,
       ...(isPlain ? {} : tls),
       signal,
       timeout: this.#answerMs,
       headers: {
         accept: 'application/json',
         'user-agent': this.#userAgent,
-        ...(body === undefined ? {} : { 'content-type': body.type }),
+        ...(body === undefined ? {} : { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),
         ...headers,
       },
     };
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => reject(connectionError(error, this.server));
       try {
-        const sent = (isPlain ? httpRequest : httpsRequest)(url, options, resolve);
-        sent.on('timeout', () => sent.destroy(new Error('silent for too long')));
+        const sent = (isPlain ? httpRequest : httpsRequest)(url, options, (response) => {
+          sent.removeAllListeners('timeout');
+          sent.on('timeout', () => response.destroy(new KubeApiError('silent for too long', { failure: 'silent' })));
+          resolve(response);
+        });
+        sent.once('socket', (socket) => socket.setKeepAlive(true, probeMs));
+        sent.once('timeout', () => sent.destroy(new Error(`no answer within ${this.#answerMs / 1000} s`)));
         sent.on('error', fail);
         sent.end(body?.text);
       } catch (error) {

@@ -1,0 +1,48 @@
+/** Service accounts with what the chart allows an agent to read, or less. */
+import type { ControlPlane } from '../cluster/control-plane.ts';
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+}
+
+const agentRules: readonly Rule[] = [
+  { apiGroups: [''], resources: ['namespaces', 'nodes', 'pods', 'services'] },
+  { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'] },
+  { apiGroups: ['networking.k8s.io'], resources: ['servicecidrs', 'networkpolicies'] },
+];
+
+export const withoutPolicies: readonly Rule[] = [
+  ...agentRules.slice(0, 2),
+  { apiGroups: ['networking.k8s.io'], resources: ['servicecidrs'] },
+];
+
+/** Makes the account where it is not there, and gives it `rules` in the place of those it had. */
+export async function allowAgent(
+  plane: ControlPlane,
+  name: string,
+  rules: readonly Rule[] = agentRules,
+): Promise<void> {
+  const role = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name };
+  const objects = [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: 'kube-system' } },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name },
+      rules: rules.map((rule) => ({ ...rule, verbs: ['list', 'watch'] })),
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name },
+      roleRef: role,
+      subjects: [{ kind: 'ServiceAccount', name, namespace: 'kube-system' }],
+    },
+  ];
+  await plane.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+}
+
+export async function freshToken(plane: ControlPlane, name: string): Promise<string> {
+  return (await plane.kubectl(['create', 'token', name, '-n', 'kube-system'])).trim();
+}
