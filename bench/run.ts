@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- [policy|update] [--pods N] [--policies N] [--local-pods N] [--samples N] [--json FILE]`: prints rows, and writes
- * them where asked. `update`, which is a part of `policy`, needs root: it times a real agent in a network namespace.
+ * `npm run bench -- [policy|update|pod-start] [--pods N] [--policies N] [--local-pods N] [--samples N] [--json FILE]`: prints rows, and writes
+ * them where asked. `update`, which is a part of `policy`, needs root: it times a real agent in a network namespace. So does `pod-start`
+ * (`--samples` pods in a lab).
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -8,6 +9,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { whyNoKernel } from './netns.ts';
 import { benchPolicy } from './policy.ts';
+import { benchPodStart } from './pod-start.ts';
 import type { BenchRow } from './row.ts';
 import { benchUpdate } from './update.ts';
 
@@ -34,7 +36,11 @@ type Bench = () => Promise<readonly BenchRow[]> | readonly BenchRow[];
 
 function benchesNamed(names: readonly string[]): readonly Bench[] {
   // `policy` is all that is to be said of policies; its second half alone is `update`.
-  const known: Record<string, readonly Bench[]> = { policy: [policyRows, updateWherePossible], update: [updateRows] };
+  const known: Record<string, readonly Bench[]> = {
+    policy: [policyRows, updateWherePossible],
+    update: [updateRows],
+    'pod-start': [podStartRows],
+  };
   const chosen = names.length === 0 ? ['policy'] : names;
   return chosen.flatMap((name) => {
     const benches = known[name];
@@ -58,6 +64,15 @@ function updateRows(): Promise<readonly BenchRow[]> {
     process.exit(3);
   }
   return benchUpdate({ policies: Number(values.policies ?? 1000), samples: Number(values.samples) });
+}
+
+function podStartRows(): Promise<readonly BenchRow[]> {
+  const why = whyNoKernel();
+  if (why !== undefined) {
+    console.error(`bench: pod-start ${why}`);
+    process.exit(3);
+  }
+  return benchPodStart(Number(values.samples));
 }
 
 function policyRows(): readonly BenchRow[] {
