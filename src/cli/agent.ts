@@ -18,8 +18,9 @@ export function addAgentCommand(program: Command, io: CommandIo): void {
     )
     .action(async (options: object) => {
       const config = configOf(options, io);
-      const [{ runAgent }, { createLogger }] = await Promise.all([
+      const [{ runAgent }, { isForPeople, messageOf }, { createLogger }] = await Promise.all([
         import('../agent/run-agent.ts'),
+        import('../agent/failure.ts'),
         import('../telemetry/logger.ts'),
       ]);
       const logger = createLogger(config.logLevel);
@@ -27,7 +28,8 @@ export function addAgentCommand(program: Command, io: CommandIo): void {
       try {
         await runAgent({ config, nodeName, environment: io.environment, logger }, io.takeInterrupts());
       } catch (error) {
-        logger.error({ node: nodeName, err: error }, 'agent gave up; its rules stay');
+        const why = isForPeople(error) ? { message: messageOf(error) } : { err: error };
+        logger.error({ node: nodeName, ...why }, 'agent gave up; its rules stay');
         throw error;
       }
       if (io.interruptedBy === 'SIGINT') io.exitCode = exitCodes.interrupted;
