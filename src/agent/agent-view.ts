@@ -61,6 +61,7 @@ export class LiveAgentView implements AgentView {
     const tables = dataplane === undefined ? [] : countTables(dataplane);
     const sets = dataplane === undefined ? [] : countSets(dataplane);
     const { endpoints } = this.endpoints;
+    const { programmingLatency } = kernel;
     return {
       ...this.#identity,
       ready: this.#readiness.isReady,
@@ -79,6 +80,7 @@ export class LiveAgentView implements AgentView {
       },
       driftRepairs: kernel.driftRepairs,
       failures,
+      ...(programmingLatency === undefined ? {} : { programmingLatency }),
       ...(kernel.lastUpdate === undefined ? {} : { lastUpdate: kernel.lastUpdate }),
       ...(lastFailure === undefined ? {} : { lastFailure }),
     };

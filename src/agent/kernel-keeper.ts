@@ -7,6 +7,8 @@ import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { LatencySummary } from '../telemetry/recent-latencies.ts';
+import { RecentLatencies } from '../telemetry/recent-latencies.ts';
 import type { Update } from './desired-state.ts';
 import type { Arrival } from './arrivals.ts';
 import type { DriftWatch } from './drift-watch.ts';
@@ -46,6 +48,7 @@ export class KernelKeeper {
   #lastUpdate: { readonly at: string; readonly durationMs: number } | undefined;
   #driftRepairs = 0;
   #lastCompareMs = 0;
+  readonly #latencies = new RecentLatencies();
 
   constructor(options: KernelKeeperOptions) {
     this.#options = options;
@@ -66,6 +69,11 @@ export class KernelKeeper {
 
   get driftRepairs(): number {
     return this.#driftRepairs;
+  }
+
+  /** From the arrival of a change to the kernel. */
+  get programmingLatency(): LatencySummary | undefined {
+    return this.#latencies.summary;
   }
 
   get lastCompareMs(): number {
@@ -155,7 +163,10 @@ export class KernelKeeper {
   #observeLatencies(): void {
     const { metrics, clock } = this.#options;
     const now = clock.now();
-    for (const { kind, at } of this.#waiting) metrics.programmingSeconds.observe({ kind }, (now - at) / 1000);
+    for (const { kind, at } of this.#waiting) {
+      metrics.programmingSeconds.observe({ kind }, (now - at) / 1000);
+      this.#latencies.add(now - at);
+    }
     this.#waiting = [];
   }
 }

@@ -27,7 +27,7 @@ interface Failure {
 }
 
 /** Expected failures are one clear message; a bug is a stack. */
-async function explainFailure(error: unknown): Promise<Failure> {
+export async function explainFailure(error: unknown): Promise<Failure> {
   if (error instanceof ConfigError) return { exitCode: exitCodes.badInput, lines: error.problems };
   if (error instanceof CliError) return { exitCode: error.exitCode, lines: [error.message] };
   const expected = error instanceof Error ? await expectedFailure(error) : undefined;
@@ -38,18 +38,29 @@ async function explainFailure(error: unknown): Promise<Failure> {
 
 /** Their modules are loaded only now: most commands need none of them, and start faster so. */
 async function expectedFailure(error: Error): Promise<Failure | undefined> {
-  const [{ CommandError }, { LabError }, { ManifestError }, { AddressInUseError }, { MachineError }, kube] =
-    await Promise.all([
-      import('../backends/exec.ts'),
-      import('../lab/lab-error.ts'),
-      import('../manifests/manifest-error.ts'),
-      import('../server/listen.ts'),
-      import('../agent/failure.ts'),
-      import('../kube/kube-api-error.ts'),
-    ]);
+  const [
+    { CommandError },
+    { RefusedError },
+    { LabError },
+    { ManifestError },
+    { AddressInUseError },
+    { MachineError },
+    kube,
+  ] = await Promise.all([
+    import('../backends/exec.ts'),
+    import('../backends/backend.ts'),
+    import('../lab/lab-error.ts'),
+    import('../manifests/manifest-error.ts'),
+    import('../server/listen.ts'),
+    import('../agent/failure.ts'),
+    import('../kube/kube-api-error.ts'),
+  ]);
   const lines = [error.message];
   if (error instanceof CommandError) {
     return { exitCode: error.isMissing ? exitCodes.missing : exitCodes.failed, lines };
+  }
+  if (error instanceof RefusedError) {
+    return { exitCode: exitCodes.failed, lines: [`the kernel refused a write: ${error.message}`] };
   }
   if (error instanceof LabError) return { exitCode: labExitCodes[error.problem], lines };
   if (error instanceof MachineError) return { exitCode: exitCodes.missing, lines };

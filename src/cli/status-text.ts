@@ -20,12 +20,20 @@ export function statusText(status: AgentStatus, colour: boolean): string {
     ['Mistakes', `${diagnostics.errors} errors, ${diagnostics.warnings} warnings (sluice get diagnostics)`],
     ['Repairs', `${status.driftRepairs} of drift, ${status.failures} failed updates`],
     ['Last write', lastUpdate === undefined ? 'none' : `${lastUpdate.at}, ${lastUpdate.durationMs} ms`],
+    ['Latency', latencyText(status.programmingLatency)],
     ...(lastFailure === undefined ? [] : [['Failing', `${lastFailure.at}: ${lastFailure.message}`] as const]),
     ...status.parts
       .filter(({ reason }) => reason !== undefined)
       .map(({ part, reason }) => ['Waiting for', `${part}: ${reason}`] as const),
   ];
   return lines.map(([name, text]) => `${`${name}:`.padEnd(13)}${text}\n`).join('');
+}
+
+/** From the arrival of a change to its rules in the kernel. */
+function latencyText(latency: AgentStatus['programmingLatency']): string {
+  if (latency === undefined) return 'no change yet';
+  const { count, p50Ms, p99Ms } = latency;
+  return `${p50Ms} ms (p50), ${p99Ms} ms (p99) from change to kernel, of the last ${count} changes`;
 }
 
 function countsText(objects: AgentStatus['objects']): string {

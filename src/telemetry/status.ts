@@ -27,6 +27,8 @@ export interface AgentStatus {
   readonly endpoints: { readonly known: number; readonly programmed: number };
   readonly diagnostics: { readonly errors: number; readonly warnings: number };
   readonly driftRepairs: number;
+  /** From the arrival of a change to its rules in the kernel, over the latest changes. Absent: there were none. */
+  readonly programmingLatency?: { readonly count: number; readonly p50Ms: number; readonly p99Ms: number };
   readonly failures: number;
   /** The last time that something was written. Absent: never. */
   readonly lastUpdate?: { readonly at: string; readonly durationMs: number };
