@@ -1,6 +1,7 @@
 /** Every suite that `npm run e2e` knows. A new one is added here. */
 import { join } from 'node:path';
 import { defaults, runDifferential } from '../differential/run.ts';
+import { chartSuite } from '../chart/suite.ts';
 import { kubeSource } from '../kube-source/suite.ts';
 import type { ClusterSuite, LoneSuite, Suite } from './suite.ts';
 import { runOwn } from './own/own.ts';
@@ -54,7 +55,7 @@ const differential: LoneSuite = {
 
 const own: ClusterSuite = { name: 'own', cnis: ['ptp'], run: runOwn };
 
-export const suites: readonly Suite[] = [own, netpol, service, differential, kubeSource];
+export const suites: readonly Suite[] = [own, netpol, service, chartSuite, differential, kubeSource];
 
 function list(name: string): string {
   return join(import.meta.dirname, `${name}.txt`);
