@@ -33,6 +33,7 @@ import { isFreshNode } from './fresh-node.ts';
 import { FrontendMemory } from './frontend-memory.ts';
 import { shrinkHeapWhenCalm } from './heap.ts';
 import { MachineCheck } from './machine-check.ts';
+import { felixRefusal, findFelix } from './other-felix.ts';
 import { findKubeProxy, kubeProxyRefusal } from './other-proxy.ts';
 import { PreparedNode, sysctlPart } from './prepared-node.ts';
 import { ServiceKeeper } from './service-keeper.ts';
@@ -52,6 +53,8 @@ export async function runAgent(settings: AgentSettings, signal: AbortSignal): Pr
   const kubeProxy = config.serviceProxy ? await findKubeProxy() : undefined;
   if (kubeProxy !== undefined) throw new MachineError(kubeProxyRefusal(kubeProxy));
   const variant = await pinVariant(config, logger);
+  const felix = await findFelix({ run, variant });
+  if (felix !== undefined) throw new MachineError(felixRefusal(felix));
   const { ipFamilies: families, serviceProxy: services, natOutgoing } = config;
   const machine = new MachineCheck({ run, variant, families, services, natOutgoing });
   const { agent, view } = await assemble(settings, variant, machine);
