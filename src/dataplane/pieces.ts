@@ -7,21 +7,44 @@ export interface PieceLimits {
   readonly chains: number;
 }
 
-/** iptables-nft-restore (1.8.9): the cost of a transaction grows with the square of its size. 700 chains are about 100 services. */
-export const nftPieces: PieceLimits = { lines: 5_000, chains: 700 };
+/**
+ * iptables-nft-restore (1.8.9): the cost of a transaction grows with the square of its size. 200 chains are about 30 services; 5,000
+ * services of 5 endpoints cost a third less than in pieces of 700, and below 200 the transactions themselves cost more than they save.
+ */
+export const nftPieces: PieceLimits = { lines: 5_000, chains: 200 };
 /** iptables-legacy-restore copies the whole table for each transaction, however small: few and large ones are cheaper. */
 export const legacyPieces: PieceLimits = { lines: 50_000, chains: 20_000 };
 
+/** How large a chain is and where it leads. */
+export interface ChainShape {
+  readonly rules: number;
+  readonly targets: readonly string[];
+}
+
+/** Made once for each chain: there may be 30,000, and many make their rules anew each time they are read. */
+export class ChainShapes {
+  readonly #shapes = new Map<Chain, ChainShape>();
+
+  of(chain: Chain): ChainShape {
+    const known = this.#shapes.get(chain);
+    if (known !== undefined) return known;
+    const { rules } = chain;
+    const shape = { rules: rules.length, targets: rules.flatMap(({ action }) => targetOf(action) ?? []) };
+    this.#shapes.set(chain, shape);
+    return shape;
+  }
+}
+
 /** Chains that others refer to come first, so that nothing ever jumps to what is not there yet. */
-export function leavesFirst(chains: readonly Chain[]): readonly Chain[] {
+export function leavesFirst(chains: readonly Chain[], shapes = new ChainShapes()): readonly Chain[] {
   const byName = new Map<string, Chain>(chains.map((chain) => [chain.name, chain]));
   const visited = new Set<Chain>();
   const ordered: Chain[] = [];
   const visit = (chain: Chain): void => {
     if (visited.has(chain)) return;
     visited.add(chain);
-    for (const { action } of chain.rules) {
-      const target = byName.get(targetOf(action) ?? '');
+    for (const name of shapes.of(chain).targets) {
+      const target = byName.get(name);
       if (target !== undefined) visit(target);
     }
     ordered.push(chain);
@@ -31,11 +54,15 @@ export function leavesFirst(chains: readonly Chain[]): readonly Chain[] {
 }
 
 /** Runs of chains that fit one transaction; a chain is never cut. */
-export function cutIntoPieces(chains: readonly Chain[], limits: PieceLimits): readonly (readonly Chain[])[] {
+export function cutIntoPieces(
+  chains: readonly Chain[],
+  limits: PieceLimits,
+  shapes = new ChainShapes(),
+): readonly (readonly Chain[])[] {
   const pieces: Chain[][] = [];
   let lines = Number.POSITIVE_INFINITY;
   for (const chain of chains) {
-    const size = chain.rules.length + 1;
+    const size = shapes.of(chain).rules + 1;
     const last = pieces.at(-1);
     if (last === undefined || lines + size > limits.lines || last.length >= limits.chains) {
       pieces.push([chain]);
@@ -49,7 +76,7 @@ export function cutIntoPieces(chains: readonly Chain[], limits: PieceLimits): re
 }
 
 /** The chain that an action goes to. */
-export function targetOf(action: Action): Chain['name'] | undefined {
+function targetOf(action: Action): Chain['name'] | undefined {
   switch (action.kind) {
     case 'jump':
     case 'goto':

@@ -12,7 +12,7 @@ import { chainName } from './names.ts';
 import type { ObservedDataplane } from './observed.ts';
 import { isSharedChain } from './ownership.ts';
 import type { PieceLimits } from './pieces.ts';
-import { cutIntoPieces, leavesFirst, nftPieces, targetOf } from './pieces.ts';
+import { ChainShapes, cutIntoPieces, leavesFirst, nftPieces } from './pieces.ts';
 import { kernelMembers } from './restore-input.ts';
 import type { Chain, TableName } from './rule.ts';
 
@@ -129,8 +129,14 @@ function chainSteps(
       tables.filter((diff) => diff.table === table),
       ({ family, write }) => {
         const again = [...reopened].filter(([, place]) => place.family === family && place.table === table);
-        const chains = leavesFirst([...new Set([...write, ...again.map(([chain]) => chain)])]);
-        return inPieces(chains, limits).map((piece) => ({ kind: 'write-chains', family, table, chains: piece }));
+        const shapes = new ChainShapes();
+        const chains = leavesFirst([...new Set([...write, ...again.map(([chain]) => chain)])], shapes);
+        return inPieces(chains, limits, shapes).map((piece) => ({
+          kind: 'write-chains',
+          family,
+          table,
+          chains: piece,
+        }));
       },
     ),
   );
@@ -140,20 +146,18 @@ function chainSteps(
  * Leaves first. The chains that lead to the pods go together, however many they are: between two transactions a pod that passes
  * from one of them to another would be in none, and nobody would ask its policies.
  */
-function inPieces(chains: readonly Chain[], limits: PieceLimits): readonly (readonly Chain[])[] {
-  const pieces = cutIntoPieces(chains, limits);
+function inPieces(chains: readonly Chain[], limits: PieceLimits, shapes: ChainShapes): readonly (readonly Chain[])[] {
+  const pieces = cutIntoPieces(chains, limits, shapes);
   if (pieces.length < 2) return pieces;
-  const shared = new Set(dispatchers(chains));
+  const shared = new Set(dispatchers(chains, shapes));
   const others = chains.filter((chain) => !shared.has(chain));
-  return [...cutIntoPieces(others, limits), ...(shared.size === 0 ? [] : [[...shared]])];
+  return [...cutIntoPieces(others, limits, shapes), ...(shared.size === 0 ? [] : [[...shared]])];
 }
 
 /** What a pod's own chain refers to is none of them. */
-function dispatchers(chains: readonly Chain[]): readonly Chain[] {
+function dispatchers(chains: readonly Chain[], shapes: ChainShapes): readonly Chain[] {
   const isOwn = (chain: Chain): boolean => chain.style !== 'cali' || closedChain(chain) !== undefined;
-  const before = new Set(
-    chains.filter(isOwn).flatMap(({ rules }) => rules.flatMap(({ action }) => targetOf(action) ?? [])),
-  );
+  const before = new Set(chains.filter(isOwn).flatMap((chain) => shapes.of(chain).targets));
   return chains.filter((chain) => !isOwn(chain) && !before.has(chain.name));
 }
 

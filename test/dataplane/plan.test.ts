@@ -168,7 +168,7 @@ test('many stale chains that refer to each other are all emptied before any is d
   );
   const observed = new ObservedStore();
   for (const chain of stale) observed.confirm('ipv4', 'filter', chain);
-  const steps = planResync(dataplaneOf({}), observed);
+  const steps = planResync(dataplaneOf({}), observed, { lines: 5000, chains: 700 });
   const order = steps.flatMap(({ writes }) => writes.map(({ kind }) => kind));
   expect(order).toEqual([
     'write-chains',
