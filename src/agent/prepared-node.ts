@@ -51,7 +51,8 @@ export class PreparedNode implements NodeWatch {
     const { ensureSysctls, memory, families, logger, readiness } = this.#options;
     const { changes, problems } = await ensureSysctls({ families, bridge });
     for (const { name, before, after } of changes) logger.info({ sysctl: name, before, after }, 'sysctl was set');
-    if (changes.length > 0) await memory.remember(changes);
+    const unremembered = changes.length > 0 ? await memory.remember(changes) : undefined;
+    if (unremembered !== undefined) logger.warn({ err: unremembered }, 'old values of settings were not remembered');
     if (problems.length === 0) readiness.ready(sysctlPart);
     else readiness.unready(sysctlPart, problems.join('; '));
   }

@@ -62,7 +62,8 @@ export class ServiceSysctls {
     const needs = { families: [], bridge: false, localnet: this.#localnet, conntrackTimeouts: true };
     const { changes, problems } = await ensureSysctls(needs);
     for (const { name, before, after } of changes) logger.info({ sysctl: name, before, after }, 'sysctl was set');
-    if (changes.length > 0) await memory.remember(changes);
+    const unremembered = changes.length > 0 ? await memory.remember(changes) : undefined;
+    if (unremembered !== undefined) logger.warn({ err: unremembered }, 'old values of settings were not remembered');
     this.#problems = problems;
     if (problems.length > 0) throw new UnsetError(problems.join('; '));
   }

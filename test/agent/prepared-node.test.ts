@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
@@ -157,4 +157,19 @@ describe('pods behind a bridge', () => {
     await node.read([]);
     expect(readiness.parts[0]?.reason).toContain('br_netfilter');
   });
+});
+
+test('a disk that is full stops nobody: the old value is remembered when there is room again', async () => {
+  const { node, memory, readiness } = prepare();
+  // Not even root can make a directory where a file is.
+  const place = join(directory, String(run));
+  writeFileSync(place, '');
+  await node.read([]);
+  expect(readiness.isReady).toBe(true);
+  expect(log.join('')).toContain('old values of settings were not remembered');
+  rmSync(place);
+  values.set('net.bridge.bridge-nf-call-iptables', '0');
+  binding = { kind: 'bridged', bridge: 'br0', port: 'cali1' };
+  await node.read([]);
+  expect(await memory.read()).toMatchObject({ [forward]: '0', 'net.bridge.bridge-nf-call-iptables': '0' });
 });
