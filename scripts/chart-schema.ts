@@ -22,6 +22,7 @@ export const chartValues = z.strictObject({
   serviceProxy: z.strictObject({ enabled: z.boolean() }),
   apiServer: z.strictObject({ host: z.string(), port: z.int().min(1).max(65_535) }),
   kernelModules: z.strictObject({ load: z.array(z.string().regex(/^[\w-]+$/)) }),
+  cleanup: z.strictObject({ enabled: z.boolean() }),
   updateStrategy: z.strictObject({
     type: z.enum(['RollingUpdate', 'OnDelete']),
     rollingUpdate: z.strictObject({ maxUnavailable: count }),

@@ -49,6 +49,12 @@ const good: readonly {
       'mountPath: /run/other',
     ],
   },
+  {
+    name: 'cleanup',
+    values: [...services, 'cleanup.enabled=true'],
+    has: ['args: [cleanup, --services]'],
+    hasNot: ['args: [agent]', 'livenessProbe'],
+  },
   { name: 'no port', values: ['config.httpPort=0'], has: ['httpPort: 0'], hasNot: ['livenessProbe', 'containerPort'] },
   {
     name: 'replaced by hand',

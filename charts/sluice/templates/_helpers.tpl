@@ -80,3 +80,48 @@ capabilities:
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
+
+{{/* Environment, privilege and mounts of whatever works on the node's kernel. */}}
+{{- define "sluice.onNode" -}}
+env:
+  - name: SLUICE_CONFIG
+    value: /etc/sluice/sluice.yaml
+  - name: SLUICE_RUN_DIR
+    value: {{ include "sluice.runDir" . }}
+  - name: SLUICE_NODE_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: spec.nodeName
+  {{- with .Values.apiServer }}
+  {{- if .host }}
+  - name: KUBERNETES_SERVICE_HOST
+    value: {{ .host | quote }}
+  - name: KUBERNETES_SERVICE_PORT
+    value: {{ .port | quote }}
+  {{- end }}
+  {{- end }}
+securityContext:
+  runAsUser: 0
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+    # Rules, sets, conntrack and links; iptables-legacy's raw socket.
+    add: [NET_ADMIN, NET_RAW]
+volumeMounts:
+  - name: config
+    mountPath: /etc/sluice
+    readOnly: true
+  - name: run
+    mountPath: {{ include "sluice.runDir" . }}
+  - name: xtables-lock
+    mountPath: /run/xtables.lock
+  - name: modules
+    mountPath: /lib/modules
+    readOnly: true
+  # Writable, which /proc/sys of a container is not; nothing may be mounted inside /proc.
+  - name: proc-sys-net
+    mountPath: /host/proc/sys/net
+  - name: tmp
+    mountPath: /tmp
+{{- end }}
