@@ -43,11 +43,30 @@ export async function putSurroundings(api: ApiClient): Promise<void> {
 
 /** Returns when the API server has everything, a Service called `marker` last: a name that was never there before. */
 export async function putCluster(api: ApiClient, cluster: TestCluster, marker: string): Promise<void> {
-  const label = { metadata: { labels: { [zoneLabel]: cluster.zone ?? null } } };
-  await api.ask('PATCH', `${nodes}/${nodeName}`, label);
-  // All of them have ended before one failure is told: what is taken out afterwards is everything that was put in.
-  const results = await Promise.allSettled(cluster.cases.map((one) => putCase(api, one)));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  await putZone(api, cluster);
+  await allOf(cluster.cases.map((one) => putCase(api, one)));
+  await putCase(api, markerCase(marker));
+}
+
+/**
+ * As `putCluster`, where `former` is there with a marker of its own: what both have is changed in place, and the former
+ * marker goes.
+ */
+export async function changeCluster(
+  api: ApiClient,
+  former: { readonly cluster: TestCluster; readonly marker: string },
+  cluster: TestCluster,
+  marker: string,
+): Promise<void> {
+  await deleteCase(api, markerCase(former.marker));
+  const before = new Map(former.cluster.cases.map((one) => [one.service.metadata.name, one]));
+  await putZone(api, cluster);
+  await allOf(
+    cluster.cases.map((one) => {
+      const old = before.get(one.service.metadata.name);
+      return old === undefined ? putCase(api, one) : changeCase(api, old, one);
+    }),
+  );
   await putCase(api, markerCase(marker));
 }
 
@@ -100,20 +119,47 @@ export function showsMarker(cluster: TestCluster, marker: string, saved: string)
   return isThere.join() === wanted.join();
 }
 
+async function putZone(api: ApiClient, { zone }: TestCluster): Promise<void> {
+  const label = { metadata: { labels: { [zoneLabel]: zone ?? null } } };
+  await api.ask('PATCH', `${nodes}/${nodeName}`, label);
+}
+
+/** All of them have ended before one failure is told: what is taken out afterwards is everything that was put in. */
+async function allOf(tasks: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(tasks);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}
+
 async function putCase(api: ApiClient, { service, slices: own }: ServiceCase): Promise<void> {
   const { status, ...rest } = service;
   const made = await api.ask('POST', services, rest);
-  if (status !== undefined) {
-    const version = versionOf(made);
-    const { name, namespace } = service.metadata;
-    const metadata = { name, namespace, resourceVersion: version };
-    await api.ask('PUT', `${services}/${name}/status`, { ...rest, metadata, status });
-  }
+  if (status !== undefined) await putStatus(api, service, made);
   await Promise.all(own.map((slice) => api.ask('POST', slices, slice)));
 }
 
-async function deleteCase(api: ApiClient, { service, slices: own }: ServiceCase): Promise<void> {
-  await api.ask('DELETE', `${services}/${service.metadata.name}`, undefined, [notFound]);
+/** The Service in place; its slices are made anew, some under the same names. */
+async function changeCase(api: ApiClient, former: ServiceCase, { service, slices: own }: ServiceCase): Promise<void> {
+  const { status, ...rest } = service;
+  const path = `${services}/${service.metadata.name}`;
+  const metadata = { ...service.metadata, resourceVersion: versionOf(await api.ask('GET', path)) };
+  const changed = await api.ask('PUT', path, { ...rest, metadata });
+  if (status !== undefined) await putStatus(api, service, changed);
+  await deleteSlices(api, former);
+  await Promise.all(own.map((slice) => api.ask('POST', slices, slice)));
+}
+
+async function putStatus(api: ApiClient, service: ApiService, present: unknown): Promise<void> {
+  const { name } = service.metadata;
+  const metadata = { ...service.metadata, resourceVersion: versionOf(present) };
+  await api.ask('PUT', `${services}/${name}/status`, { ...service, metadata });
+}
+
+async function deleteCase(api: ApiClient, one: ServiceCase): Promise<void> {
+  await api.ask('DELETE', `${services}/${one.service.metadata.name}`, undefined, [notFound]);
+  await deleteSlices(api, one);
+}
+
+async function deleteSlices(api: ApiClient, { slices: own }: ServiceCase): Promise<void> {
   await Promise.all(own.map(({ metadata }) => api.ask('DELETE', `${slices}/${metadata.name}`, undefined, [notFound])));
 }
 

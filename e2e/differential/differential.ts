@@ -2,10 +2,11 @@
 import type { ApiClient } from './api-client.ts';
 import type { ServiceCase, TestCluster } from './api-objects.ts';
 import { whyByDesign } from './by-design.ts';
-import { deleteCluster, putCluster } from './cluster-objects.ts';
+import { changeCluster, deleteCluster, putCluster } from './cluster-objects.ts';
 import type { Difference, Pair } from './compare-outcomes.ts';
 import { compareOutcomes } from './compare-outcomes.ts';
 import { compareRules } from './compare-rules.ts';
+import { formerCluster } from './generate.ts';
 import type { Nodes } from './nodes.ts';
 import { TracedNode } from './outcome.ts';
 import { comparePackets } from './packets.ts';
@@ -41,16 +42,23 @@ export function nextMarker(): string {
   return `marker-${markers}`;
 }
 
-/** Puts the cluster in, compares, and takes it out again. */
+/** Puts the cluster in, at once or by way of what was there before it, compares, and takes it out again. */
 export async function compareCluster(setting: Setting, cluster: TestCluster): Promise<Compared> {
   const { api, nodes } = setting;
-  const marker = nextMarker();
+  const former = formerCluster(cluster);
+  const [marker, formerMarker] = [nextMarker(), nextMarker()];
   try {
-    await putCluster(api, cluster, marker);
+    if (former === undefined) await putCluster(api, cluster, marker);
+    else {
+      await putCluster(api, former, formerMarker);
+      await nodes.settle(former, formerMarker);
+      await changeCluster(api, { cluster: former, marker: formerMarker }, cluster, marker);
+    }
     const saved = await nodes.settle(cluster, marker);
     return await compareNow(setting, cluster, saved);
   } finally {
     await deleteCluster(api, cluster, marker);
+    if (former !== undefined) await deleteCluster(api, former, formerMarker);
   }
 }
 

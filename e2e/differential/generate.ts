@@ -28,6 +28,40 @@ export function generateCluster(seed: number): TestCluster {
   return { seed, cases, ...(zone === undefined ? {} : { zone }) };
 }
 
+/**
+ * What the cluster was like before, for some seeds: the same Services with other endpoints and some other choices. What
+ * changes is more than what is new. Undefined: nothing was there.
+ */
+export function formerCluster(cluster: TestCluster): TestCluster | undefined {
+  const random = new Random(cluster.seed ^ 0x5f3759df);
+  if (!random.chance(0.5)) return undefined;
+  const zone = random.chance(0.5) ? cluster.zone : random.pick(zones);
+  const cases = cluster.cases.flatMap(({ service }): ServiceCase | readonly [] => {
+    // By its name: what a Service was like does not depend on the others, which may be left out.
+    const own = new Random(cluster.seed * 1000 + Number(service.metadata.name.split('-')[1] ?? 0));
+    if (own.chance(0.1)) return [];
+    const former = formerService(own, service);
+    return { service: former, slices: generateSlices(own, former) };
+  });
+  return { seed: cluster.seed, cases, ...(zone === undefined ? {} : { zone }) };
+}
+
+/** Only what may be changed of a Service that is there. */
+function formerService(random: Random, service: ApiService): ApiService {
+  const { externalIPs: _ips, loadBalancerSourceRanges: _ranges, ...rest } = service.spec;
+  const spec = {
+    ...(random.chance(0.4) && service.spec.externalTrafficPolicy === undefined ? rest : service.spec),
+    ...(random.chance(0.3) ? { internalTrafficPolicy: random.pick(['Local', 'Cluster'] as const) } : {}),
+    ...(random.chance(0.2) ? { sessionAffinity: 'ClientIP' as const, sessionAffinityConfig: oneHour } : {}),
+  };
+  if (service.spec.type === 'ExternalName') return service;
+  const { status } = service;
+  const ingress = status?.loadBalancer.ingress.slice(random.integer(0, 1)) ?? [];
+  return { ...service, spec, ...(status === undefined ? {} : { status: { loadBalancer: { ingress } } }) };
+}
+
+const oneHour = { clientIP: { timeoutSeconds: 3600 } };
+
 /** A cluster in the making. */
 interface Draw {
   readonly random: Random;

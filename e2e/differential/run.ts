@@ -22,7 +22,7 @@ export interface DifferentialOptions {
 }
 
 /** Few of each configuration: two to three minutes. */
-export const defaults: DifferentialOptions = { seed: 1, clusters: 40, packets: 24 };
+export const defaults: DifferentialOptions = { seed: 1, clusters: 30, packets: 24 };
 
 /** Whether nothing differs and what was planted was found; `tell` hears the report line by line. */
 export async function runDifferential(options: DifferentialOptions, tell: (line: string) => void): Promise<boolean> {
