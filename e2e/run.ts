@@ -37,7 +37,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function up(options: Options): Promise<number> {
-  const images = await prepare(options.proxy, say);
+  const images = await prepare(options, say);
   const [cni = 'ptp'] = options.cnis;
   const cluster = await upCluster({ cni, proxy: options.proxy, directory: folderOf('up') }, images, say);
   cluster.estate.keep();
@@ -78,7 +78,7 @@ async function testOnOwnClusters(
   results: Results,
 ): Promise<void> {
   if (suitesOnCluster.length === 0) return;
-  const images = await prepare(options.proxy, say);
+  const images = await prepare(options, say);
   for (const cni of options.cnis) {
     const wanted = suitesOnCluster.filter(({ cnis }) => cnis.includes(cni));
     if (wanted.length > 0) await testOnOwnCluster(options, { cni, images, wanted, results });

@@ -19,10 +19,13 @@ export const clusterName = 'slc-e2e';
 export type Progress = (line: string) => void;
 
 /** Builds what is missing of everything that `upCluster` needs; minutes when the cache is cold. */
-export async function prepare(proxy: Proxy, progress: Progress): Promise<readonly string[]> {
+export async function prepare(
+  { proxy, isFull }: { readonly proxy: Proxy; readonly isFull: boolean },
+  progress: Progress,
+): Promise<readonly string[]> {
   await buildAll(['etcd', 'kube-apiserver', 'kubectl', 'kube-controller-manager', 'kube-scheduler'], progress);
   await buildAll(nodePrograms, progress);
-  const archives = await buildArchives(progress);
+  const archives = await buildArchives(isFull, progress);
   if (proxy === 'kube-proxy') await buildAll(['kube-proxy'], progress);
   return proxy === 'sluice' ? [...archives, await prepareSluice(progress)] : archives;
 }

@@ -12,10 +12,14 @@ import { debianLayer } from './debian-layer.ts';
 import type { ImageRecipe } from './recipes.ts';
 import { imageRecipes } from './recipes.ts';
 
-/** Makes what is missing in the cache; the OCI archives of all images, to be imported by every node. */
-export async function buildArchives(progress: Progress): Promise<readonly string[]> {
+/**
+ * Makes what is missing in the cache; the OCI archives of the images, to be imported by every node. Without `isFull` those
+ * are left out that the fixed part of the suites does not ask for.
+ */
+export async function buildArchives(isFull: boolean, progress: Progress): Promise<readonly string[]> {
   const archives: string[] = [];
-  for (const recipe of imageRecipes) archives.push(await buildArchive(recipe, progress));
+  const wanted = imageRecipes.filter(({ isForAll = false }) => isFull || !isForAll);
+  for (const recipe of wanted) archives.push(await buildArchive(recipe, progress));
   return archives;
 }
 

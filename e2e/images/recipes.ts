@@ -14,6 +14,8 @@ export interface ImageRecipe {
   readonly programs: readonly ProgramName[];
   readonly entrypoint: readonly string[];
   readonly command?: readonly string[];
+  /** Asked for by upstream's whole suites alone. */
+  readonly isForAll?: boolean;
   /** Above a Debian with a shell and the suites' tools. */
   readonly isOnDebian?: boolean;
   /** Makes the image's own files in `root`, which does not exist. */
@@ -40,6 +42,7 @@ export const imageRecipes: readonly ImageRecipe[] = [
   },
   {
     name: 'regression-issue-74839',
+    isForAll: true,
     names: [`${suites}/regression-issue-74839:1.4`],
     programs: ['regression-issue-74839'],
     entrypoint: ['/regression-issue-74839'],
@@ -47,6 +50,7 @@ export const imageRecipes: readonly ImageRecipe[] = [
   },
   {
     name: 'busybox',
+    isForAll: true,
     names: [`${suites}/busybox:1.37.0-1`],
     programs: ['busybox'],
     entrypoint: [],
