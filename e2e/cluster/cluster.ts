@@ -72,7 +72,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       const kubeconfig = await controlPlane.kubeconfigFor(place.name, subject);
       return startNode({ estate, topology, place, directory, logs, cni, kubeconfig, images });
     });
-    const nodes = await Promise.all(starting);
+    const nodes = await allOf(starting);
     const cluster = clusterOf(estate, topology, controlPlane, nodes);
     await cluster.nodesReady();
     return cluster;
@@ -80,6 +80,12 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     await estate.clear();
     throw error;
   }
+}
+
+/** As Promise.all, but nothing goes on behind an error: what is still being made could not be taken away. */
+async function allOf<Item>(promises: readonly Promise<Item>[]): Promise<readonly Item[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
 }
 
 function clusterOf(
