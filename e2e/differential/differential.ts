@@ -76,7 +76,7 @@ export async function compareNow(setting: Setting, cluster: TestCluster, saved: 
   });
   const all = [...outcomes.differences, ...rules.differences, ...packets.differences];
   const byDesign = new Map<string, number>();
-  for (const name of all.flatMap((difference) => whyByDesign(difference) ?? [])) {
+  for (const name of all.flatMap((difference) => whyByDesign(difference, cluster) ?? [])) {
     byDesign.set(name, (byDesign.get(name) ?? 0) + 1);
   }
   return {
@@ -86,13 +86,15 @@ export async function compareNow(setting: Setting, cluster: TestCluster, saved: 
     rules: rules.rules,
     tally: outcomes.tally,
     packetTally: packets.tally,
-    differences: all.filter((difference) => whyByDesign(difference) === undefined),
+    differences: all.filter((difference) => whyByDesign(difference, cluster) === undefined),
     byDesign,
   };
 }
 
 /** The least part of `cluster` that still differs: one Service alone where that is enough, else what cannot be left out. */
-export async function smallest(setting: Setting, cluster: TestCluster, found: Compared): Promise<SmallestCluster> {
+export async function smallest(given: Setting, cluster: TestCluster, found: Compared): Promise<SmallestCluster> {
+  // What a packet told must be asked again, wherever in the sample it was.
+  const setting = { ...given, packets: Math.max(given.packets, manyPackets) };
   const suspects = new Set(found.differences.map(({ service }) => service));
   const isSuspect = ({ service }: ServiceCase): boolean => suspects.has(service.metadata.name);
   for (const one of cluster.cases.filter(isSuspect).slice(0, mostAlone)) {
@@ -129,6 +131,7 @@ async function differing(
   return compared.differences.length === 0 ? undefined : { cluster: part, compared };
 }
 
+const manyPackets = 200;
 /** So many Services are tried one by one. */
 const mostAlone = 5;
 

@@ -19,6 +19,8 @@ export interface DifferentialOptions {
   readonly packets: number;
   /** Part of a configuration's name; absent: all of them. */
   readonly only?: string;
+  /** The seed of one cluster, as a report names it: no other is made, and it is tried in every configuration. */
+  readonly cluster?: number;
 }
 
 /** Few of each configuration: two to three minutes. */

@@ -171,7 +171,9 @@ describe('what two nodes do', () => {
     expect(found[0]?.paths?.kubeProxy.length).toBeGreaterThan(0);
     const { differences } = compareRules({ kubeProxy: savedRules(), sluice: savedRules(without) });
     expect(differences).toHaveLength(1);
-    expect([...found, ...differences].filter((difference) => whyByDesign(difference) !== undefined)).toEqual([]);
+    expect([...found, ...differences].filter((difference) => whyByDesign(difference, cluster) !== undefined)).toEqual(
+      [],
+    );
   });
 
   test('an outcome tells shares and whom the endpoint sees', () => {
