@@ -79,11 +79,9 @@ async function runConfiguration(stage: Stage, configuration: Configuration, shar
 }
 
 /** The clusters are dealt out to the configurations one by one; each has a seed of its own. */
-function seedsOf(
-  { seed, clusters }: DifferentialOptions,
-  index: number,
-  configurationCount: number,
-): readonly number[] {
+function seedsOf(options: DifferentialOptions, index: number, configurationCount: number): readonly number[] {
+  const { seed, clusters, cluster } = options;
+  if (cluster !== undefined) return [cluster];
   const all = Array.from({ length: clusters }, (_, at) => seed * 10_000 + at);
   return all.filter((_seed, at) => at % configurationCount === index);
 }
@@ -95,9 +93,16 @@ if (import.meta.main) {
       clusters: { type: 'string', default: String(defaults.clusters) },
       packets: { type: 'string', default: String(defaults.packets) },
       only: { type: 'string', default: '' },
+      cluster: { type: 'string' },
     },
   });
-  const { seed, clusters, packets, only } = values;
-  const options = { seed: Number(seed), clusters: Number(clusters), packets: Number(packets), only };
+  const { seed, clusters, packets, only, cluster } = values;
+  const options = {
+    seed: Number(seed),
+    clusters: Number(clusters),
+    packets: Number(packets),
+    only,
+    ...(cluster === undefined ? {} : { cluster: Number(cluster) }),
+  };
   if (!(await runDifferential(options, (line) => process.stdout.write(`${line}\n`)))) process.exitCode = 1;
 }
