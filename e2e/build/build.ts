@@ -52,7 +52,7 @@ async function buildOne(name: ProgramName, progress: Progress): Promise<void> {
 async function buildGo(recipe: GoRecipe, target: string, work: string): Promise<void> {
   await checkGo();
   const { tags = [], linkerFlags = [], needsCgo = false } = moduleOptions[recipe.module] ?? {};
-  const command = recipe.isTest === true ? ['test', '-c'] : ['build'];
+  const command = recipe.isTest === true ? ['test', '-c', '-vet=off'] : ['build'];
   const flags = ['-mod=readonly', '-trimpath', `-ldflags=${['-s', '-w', ...linkerFlags].join(' ')}`];
   const argv: Argv = [
     ...(['nice', '-n', '5', 'go'] as const),
