@@ -1,6 +1,7 @@
 /** Follows the cluster and the node, and keeps the kernel as they want it. */
 import type { Refusal } from '../backends/refusals.ts';
 import { describeRefusal } from '../backends/refusals.ts';
+import type { ClusterObject } from '../cluster/objects.ts';
 import type { ClusterSource, ClusterState } from '../cluster/state.ts';
 import type { CutView } from '../compile/cut.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -18,14 +19,23 @@ import type { DesiredStateOptions } from './desired-state.ts';
 import type { DriftWatch } from './drift-watch.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
 import { isEnvironmentFailure, messageOf } from './failure.ts';
+import { findObject } from './find-object.ts';
 import { KernelKeeper } from './kernel-keeper.ts';
 import type { DataplaneWriter } from './kernel-keeper.ts';
 import { Reconciler } from './reconciler.ts';
 import { refusalDiagnostic } from './refusal-diagnostic.ts';
 import type { ServiceKeeper } from './service-keeper.ts';
 
+/** Tells the people who made an object what is wrong with it, where they look. */
+export interface ObjectReporter {
+  update(present: readonly Diagnostic[], find: (object: string) => ClusterObject | undefined): void;
+  run(signal: AbortSignal): Promise<void>;
+}
+
 export interface AgentParts extends DesiredStateOptions {
   readonly source: ClusterSource;
+  /** Absent: log and /api have to do. */
+  readonly reporter?: ObjectReporter;
   readonly writer: DataplaneWriter & MemberWriter;
   /** Absent: connections that policy has come to deny are left (`established: keep`). */
   readonly readConversations?: ReadConversations;
@@ -130,6 +140,7 @@ export class Agent {
       this.#reconciler.run(both),
       ...(this.#cuts === undefined ? [] : [this.#cuts.run(both)]),
       ...(this.#parts.services === undefined ? [] : [this.#parts.services.run(both)]),
+      ...(this.#parts.reporter === undefined ? [] : [this.#parts.reporter.run(both)]),
     ];
     try {
       await Promise.all(tasks);
@@ -253,6 +264,7 @@ export class Agent {
   #publish(diagnostics: readonly Diagnostic[]): void {
     this.#diagnostics = diagnostics;
     this.#diagnosticLog.update(diagnostics);
+    this.#parts.reporter?.update(diagnostics, (object) => findObject(this.state, object));
   }
 
   #onFailure(error: unknown, attempt: number, retryInMs: number): void {

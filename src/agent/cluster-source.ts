@@ -3,15 +3,18 @@ import type { ClusterSource } from '../cluster/state.ts';
 import { ConfigError } from '../config/config-error.ts';
 import type { Config } from '../config/schema.ts';
 import type { ClusterAccess } from '../kube/cluster-access.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { systemClock } from '../telemetry/system-clock.ts';
 import { sluiceVersion } from '../telemetry/version.ts';
+import type { ObjectReporter } from './agent.ts';
 
 export interface SourceSettings {
   readonly config: Config;
   readonly nodeName: string;
   /** What kubelet tells a pod of its cluster. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly logger: Logger;
   readonly metrics: Metrics;
   /** Whether nothing is in the kernel that a wrong start could open. */
   readonly isFreshNode: () => Promise<boolean>;
@@ -19,6 +22,8 @@ export interface SourceSettings {
 
 export interface OpenedSource {
   readonly source: ClusterSource;
+  /** Absent where objects are files: there is nowhere to tell it. */
+  readonly reporter?: ObjectReporter;
   /** `manifests /etc/sluice`, `cluster https://10.96.0.1:443` */
   readonly name: string;
 }
@@ -39,11 +44,13 @@ async function openManifests(directory: string, { config, isFreshNode }: SourceS
   return { source, name: `manifests ${directory}` };
 }
 
-async function openCluster({ config, nodeName, environment, metrics }: SourceSettings): Promise<OpenedSource> {
-  const [access, { KubeClient }, { KubeSource }] = await Promise.all([
+async function openCluster(settings: SourceSettings): Promise<OpenedSource> {
+  const { config, nodeName, environment, logger, metrics } = settings;
+  const [access, { KubeClient }, { KubeSource }, { EventRecorder }] = await Promise.all([
     accessTo(config, environment),
     import('../kube/kube-client.ts'),
     import('../kube/source.ts'),
+    import('../kube/event-recorder.ts'),
   ]);
   const client = new KubeClient({ access, userAgent: `sluice/${sluiceVersion()}` });
   const source = new KubeSource({
@@ -52,7 +59,8 @@ async function openCluster({ config, nodeName, environment, metrics }: SourceSet
     clock: systemClock,
     count: (what, { kind }) => metrics.sourceRequests[what].inc({ kind }),
   });
-  return { source, name: `cluster ${client.server}` };
+  const reporter = new EventRecorder({ client, nodeName, clock: systemClock, now: () => new Date(), logger });
+  return { source, reporter, name: `cluster ${client.server}` };
 }
 
 async function accessTo(config: Config, environment: SourceSettings['environment']): Promise<ClusterAccess> {

@@ -23,6 +23,7 @@ import { systemClock } from '../telemetry/system-clock.ts';
 import { sluiceVersion } from '../telemetry/version.ts';
 import type { AgentParts } from './agent.ts';
 import { Agent, readinessParts } from './agent.ts';
+import type { AgentIdentity } from './agent-view.ts';
 import { LiveAgentView } from './agent-view.ts';
 import { openSource } from './cluster-source.ts';
 import { compileOptions } from './compile-options.ts';
@@ -101,10 +102,11 @@ async function assemble(
     ownership,
   });
   const freshness = () => isFreshNode(backend, families);
-  const { source, name } = await openSource({ config, nodeName, environment, metrics, isFreshNode: freshness });
+  const opened = await openSource({ config, nodeName, environment, logger, metrics, isFreshNode: freshness });
   const agent = new Agent({
     nodeName,
-    source,
+    source: opened.source,
+    ...(opened.reporter === undefined ? {} : { reporter: opened.reporter }),
     node: new PreparedNode({
       links: new NodeLinks({ run }),
       ensureSysctls,
@@ -127,21 +129,25 @@ async function assemble(
     metrics,
     readiness,
   });
-  const identity = {
-    version: sluiceVersion(),
-    node: nodeName,
-    pid: process.pid,
-    startedAt: new Date().toISOString(),
-    source: name,
-    ipFamilies: families,
-    iptablesBackend: variant,
-  };
+  const identity = identityOf(config, nodeName, opened.name, variant);
   return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity }) };
 }
 
 function cutParts({ established }: Config): Pick<AgentParts, 'readConversations'> {
   const table = new ConversationTable(run);
   return established === 'cut' ? { readConversations: (touching) => table.read(touching) } : {};
+}
+
+function identityOf(config: Config, node: string, source: string, iptablesBackend: IptablesVariant): AgentIdentity {
+  return {
+    version: sluiceVersion(),
+    node,
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+    source,
+    ipFamilies: config.ipFamilies,
+    iptablesBackend,
+  };
 }
 
 function serviceKeeper({ ipFamilies: families, runDir }: Config, logger: Logger, metrics: Metrics): ServiceKeeper {

@@ -55,6 +55,8 @@ export class FakeKubeApi {
   readonly seen: SeenRequest[] = [];
   readonly forbidden = new Set<string>();
   readonly failures: PlannedFailure[] = [];
+  /** Events that were written, by `namespace/name`. */
+  readonly events = new Map<string, Readonly<Record<string, unknown>>>();
   tokens: ReadonlySet<string> | undefined;
   /** Pieces that a body is written in; small ones cut lines and characters apart. */
   pieceBytes = 64 * 1024;
@@ -159,9 +161,16 @@ export class FakeKubeApi {
     const url = new URL(request.url ?? '', 'http://fake');
     const query = url.searchParams;
     const seen = { method: request.method ?? '', path: url.pathname, query, at: performance.now() };
-    this.seen.push({ ...seen, body: await bodyOf(request) });
+    const body = await bodyOf(request);
+    this.seen.push({ ...seen, body });
     response.on('error', () => undefined);
     try {
+      if (request.method === 'POST') {
+        this.#post(url.pathname, request, body);
+        response.writeHead(201, { 'content-type': 'application/json' });
+        response.end(body);
+        return;
+      }
       const isWatch = query.get('watch') === 'true';
       this.#admit(request, url.pathname, isWatch);
       if (isWatch) this.#watch(url.pathname, query, response);
@@ -188,6 +197,25 @@ export class FakeKubeApi {
     if (this.forbidden.has(path))
       throw new Refused(403, 'Forbidden', `${path} is forbidden: User "fake" cannot list it`);
     if (!this.#paths.has(path)) throw new Refused(404, 'NotFound', 'the server could not find the requested resource');
+  }
+
+  /** An Event of events.k8s.io/v1, by the rules of the real one's validation. */
+  #post(path: string, request: IncomingMessage, body: string): void {
+    const namespace = /^\/apis\/events\.k8s\.io\/v1\/namespaces\/([^/]+)\/events$/.exec(path)?.[1];
+    if (namespace === undefined) throw new Refused(405, 'MethodNotAllowed', 'only events are written');
+    if (this.forbidden.has('events')) throw new Refused(403, 'Forbidden', 'events is forbidden');
+    if (request.headers['content-type'] !== 'application/json') throw new Refused(415, 'UnsupportedMediaType', 'JSON');
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every field is looked at below
+    const event = JSON.parse(body) as Readonly<Record<string, unknown>> & {
+      metadata?: { name?: string; namespace?: string };
+    };
+    const name = event.metadata?.name ?? '';
+    if (event.metadata?.namespace !== namespace || !isValidEvent(event, name)) {
+      throw new Refused(422, 'Invalid', `Event is invalid: ${body}`);
+    }
+    if (this.events.has(`${namespace}/${name}`))
+      throw new Refused(409, 'AlreadyExists', `events "${name}" already exists`);
+    this.events.set(`${namespace}/${name}`, event);
   }
 
   async #list(path: string, query: URLSearchParams, response: ServerResponse): Promise<void> {
@@ -303,6 +331,14 @@ function acceptsOf(path: string, query: URLSearchParams): Accepts {
   const absent = labels.map((text) => text.slice(1));
   return ({ status, metadata }: StoredObject) =>
     !phases.includes(String(status?.['phase'])) && absent.every((label) => metadata.labels?.[label] === undefined);
+}
+
+function isValidEvent(event: Readonly<Record<string, unknown>>, name: string): boolean {
+  const required = ['eventTime', 'reportingController', 'reportingInstance', 'action', 'reason', 'type'];
+  const isWhole = required.every((field) => typeof event[field] === 'string' && event[field] !== '');
+  const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(String(event['eventTime']));
+  const isNamed = name.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name);
+  return isWhole && isTime && isNamed && String(event['note']).length <= 1024;
 }
 
 function requirementsOf(selector: string | null): readonly string[] {
