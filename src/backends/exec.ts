@@ -99,7 +99,7 @@ export class CommandError extends Error {
   readonly stdout: string;
   readonly stderr: string;
   readonly timedOut: boolean;
-  /** The program is not on this machine. */
+  /** The program is not on this machine, or not for this user: a PATH with a folder that he may not read gives EACCES. */
   readonly isMissing: boolean;
 
   constructor(failure: CommandFailure, options?: ErrorOptions) {
@@ -109,7 +109,7 @@ export class CommandError extends Error {
     this.stdout = failure.stdout ?? '';
     this.stderr = failure.stderr ?? '';
     this.timedOut = failure.timedOut ?? false;
-    this.isMissing = failure.code === 'ENOENT';
+    this.isMissing = isNoProgram(failure.code);
   }
 
   /** Legacy iptables exits with 4 when another process holds the xtables lock; the nf_tables variant uses 4 for a refusal by the kernel. */
@@ -246,10 +246,15 @@ function failureOf(argv: Argv, result: EndedCommand): CommandFailure {
   };
 }
 
+function isNoProgram(code: string | undefined): boolean {
+  return code === 'ENOENT' || code === 'EACCES';
+}
+
 function describeFailure({ argv, exitCode, signal, timedOut, stderr = '', code }: CommandFailure): string {
   const program = argv.slice(0, 6).join(' ');
   const detail = stderr.trim() === '' ? '' : `: ${stderr.trim()}`;
-  if (code === 'ENOENT') return `program not found: ${argv[0]}`;
+  if (isNoProgram(code))
+    return `program not found: ${argv[0]}${code === 'EACCES' ? ', or this user may not run it' : ''}`;
   if (timedOut === true) return `${program} did not end in time${detail}`;
   if (exitCode === undefined) return `${program} was ended by ${signal ?? code ?? 'an unknown cause'}${detail}`;
   return `${program} failed with exit code ${exitCode}${detail}`;

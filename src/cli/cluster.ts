@@ -68,11 +68,13 @@ async function fromKubernetes(kubeconfig: string): Promise<LoadedCluster> {
 }
 
 async function fromManifests(directory: string, ipFamilies: readonly IpFamily[] | undefined): Promise<LoadedCluster> {
-  const [{ loadManifests }, { clusterDefaults }] = await Promise.all([
+  const [{ loadManifests }, { clusterDefaults }, { withOpenablePaths }] = await Promise.all([
     import('../manifests/load-manifests.ts'),
     import('../manifests/defaults.ts'),
+    import('./openable-paths.ts'),
   ]);
-  return loadManifests(directory, clusterDefaults(ipFamilies === undefined ? {} : { ipFamilies }));
+  const loaded = await loadManifests(directory, clusterDefaults(ipFamilies === undefined ? {} : { ipFamilies }));
+  return withOpenablePaths(loaded, directory);
 }
 
 async function fromAgent(socket: string): Promise<LoadedCluster> {

@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { IpFamily } from '../lib/ip.ts';
 import type { LabOptions } from '../lab/options.ts';
 import { labDefaults } from '../lab/options.ts';
+import type { LabState } from '../lab/run-directory.ts';
 import { examples } from './examples.ts';
 import { exitCodes } from './exit-code.ts';
 import type { CommandIo } from './io.ts';
@@ -74,7 +75,10 @@ async function up(labOptions: LabOptions, { foreground = false }: UpOptions, io:
   try {
     if (foreground) {
       const logger = createLogger('warn');
-      const onReady = (): void => io.out(`lab ${labOptions.name} is up; Ctrl-C takes it away\n`);
+      const onReady = ({ messages }: LabState): void => {
+        for (const message of messages) io.error(`${message}\n`);
+        io.out(`lab ${labOptions.name} is up; Ctrl-C takes it away\n`);
+      };
       await labForeground(labOptions, { signal, logger, onProgress, onReady });
     } else {
       const state = await labUp(labOptions, { signal, onProgress });

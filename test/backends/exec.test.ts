@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -23,6 +23,14 @@ test('a failure names program, exit code and what it said', async () => {
 
 test('a program that is not there is told from one that failed', async () => {
   await expect(run(['sluice-no-such-program'])).rejects.toMatchObject({ isMissing: true, message: /not found/ });
+});
+
+test('a program that this user may not run is as good as missing, and says so', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-exec-'));
+  const program = join(folder, 'not-executable');
+  writeFileSync(program, '#!/bin/sh\n', { mode: 0o644 });
+  await expect(run([program])).rejects.toMatchObject({ isMissing: true, message: /or this user may not run it/ });
+  rmSync(folder, { recursive: true });
 });
 
 test('a program that hangs is ended', async () => {

@@ -94,6 +94,16 @@ describe('exit codes', () => {
     expect(exitCode).toBe(expected);
   });
 
+  test.each([
+    ['a lab', ['lab', 'up', 'examples/seed']],
+    ['the preflight', ['check']],
+  ])('a machine that lacks something: %s', async (_name, args) => {
+    const { exitCode, stderr, stdout } = await runSluice(args, { PATH: join(directory, 'empty') });
+    expect(exitCode).toBe(3);
+    // As somebody else than root, a lab lacks root first.
+    expect(stderr + stdout).toMatch(/program (?:not found|iptables\S* is not on this machine)|needs root/);
+  });
+
   test('with no cluster the three choices are named', async () => {
     const { stderr } = await runSluice(['get', 'svc']);
     expect(stderr).toMatch(/--manifests DIR.*--kubeconfig FILE.*sluice agent/);
@@ -117,6 +127,23 @@ describe('exit codes', () => {
     const { exitCode, stderr } = await runSluice(['render', '--node', 'minikube', ...seed], { SLUICE_FROB: '1' });
     expect(exitCode).toBe(2);
     expect(stderr).toContain('SLUICE_FROB: unknown setting');
+  });
+});
+
+describe('files are named so that they can be opened from where the user stands', () => {
+  test('a directory in the current one', async () => {
+    const { stdout } = await runSluice(['explain', 'frontend', 'svc/db:80', ...seed]);
+    expect(stdout).toContain('(examples/seed/policy/allow-db-access.yaml:2)');
+    const json = await runSluice(['explain', 'backend', 'svc/db:80', '-o', 'json', ...seed]);
+    expect(json.stdout).toContain('"file": "examples/seed/policy/allow-db-access.yaml"');
+  });
+
+  test('a directory elsewhere, and one file', async () => {
+    const bad = fileWith('bad.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: Bad_Name}\n');
+    const { stderr } = await runSluice(['get', 'svc', '--manifests', bad]);
+    expect(stderr).toMatch(new RegExp(`^${bad}:3: metadata\\.name: `, 'm'));
+    const relative = await runSluice(['get', 'svc', '--manifests', 'examples/seed/cluster.yaml', '-o', 'json']);
+    expect(relative.exitCode).toBe(0);
   });
 });
 

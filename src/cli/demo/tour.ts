@@ -86,9 +86,10 @@ async function showLab(tour: Tour, lab: LabState): Promise<void> {
 async function showInside({ io, heading }: Tour, lab: LabState): Promise<void> {
   const node = lab.nodes[0];
   if (node === undefined) throw new Error('the lab has no node');
-  const agent = ['--run-dir', runDirectory(labName).agent(node.name)];
+  const agent = runDirectory(labName).agent(node.name);
 
-  heading("The policy as Calico's own object");
+  heading("The policy as Calico's own object, from the node's agent");
+  io.out(`$ export SLUICE_RUN_DIR=${agent}\n`);
   await showSluice(io, ['get', 'networkpolicy', '-o', 'yaml'], agent);
   heading('The workload endpoints');
   await showSluice(io, ['get', 'workloadEndpoint'], agent);
@@ -102,10 +103,10 @@ async function showInside({ io, heading }: Tour, lab: LabState): Promise<void> {
   await showSluice(io, ['explain', 'frontend', 'svc/db:80'], agent);
 }
 
-/** Runs one of our own commands as a user would; `hidden` arguments are those that a node's own agent would not need. */
-async function showSluice(io: CommandIo, args: readonly string[], hidden: readonly string[]): Promise<void> {
+/** Runs one of our own commands as a user would, who has exported the agent's run directory. */
+async function showSluice(io: CommandIo, args: readonly string[], runDir: string): Promise<void> {
   io.out(`$ sluice ${args.join(' ')}\n`);
-  const { stdout } = await run([process.execPath, mainFile, ...args, ...hidden]);
+  const { stdout } = await run(['env', `SLUICE_RUN_DIR=${runDir}`, process.execPath, mainFile, ...args]);
   io.out(stdout);
 }
 
