@@ -1,7 +1,7 @@
 /** A synthetic cluster: isolated customers' namespaces, remote pods by the hundred thousand, some pods on the node under test. */
 import type { LabelSelector, Namespace, NetworkPolicy, Node, Pod } from '../src/cluster/objects.ts';
 import type { ClusterChange } from '../src/cluster/state.ts';
-import { type Cidr, type IpAddress, ipFromInteger, ipToInteger, parseCidr, parseIp } from '../src/lib/ip.ts';
+import { type IpAddress, ipFromInteger, ipToInteger, knownCidr, knownIp } from '../src/lib/ip.ts';
 
 export interface ClusterSize {
   readonly pods: number;
@@ -16,9 +16,9 @@ const appsPerNamespace = 10;
 const remoteNodes = 5000;
 /** The first app's port is the one after it. */
 export const firstPort = 8000;
-const podCidr = mustCidr('10.244.0.0/16');
-const firstRemote = ipToInteger(mustIp('11.0.0.0'));
-const firstLocal = ipToInteger(mustIp('10.244.0.10'));
+const podCidr = knownCidr('10.244.0.0/16');
+const firstRemote = ipToInteger(knownIp('11.0.0.0'));
+const firstLocal = ipToInteger(knownIp('10.244.0.10'));
 
 /** Pods, namespaces and policies. Every namespace holds some local pods' policies only where a local pod lives. */
 export function* policyCluster(size: ClusterSize): Generator<ClusterChange> {
@@ -107,17 +107,5 @@ function namespaceAt(index: number): Namespace {
 }
 
 function benchNodeObject(): Node {
-  return { kind: 'Node', name: benchNode, labels: {}, addresses: [mustIp('172.31.255.2')], podCidrs: [podCidr] };
-}
-
-function mustIp(text: string): IpAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw new Error(`not an address: ${text}`);
-  return address;
-}
-
-function mustCidr(text: string): Cidr {
-  const cidr = parseCidr(text);
-  if (cidr === undefined) throw new Error(`not a CIDR: ${text}`);
-  return cidr;
+  return { kind: 'Node', name: benchNode, labels: {}, addresses: [knownIp('172.31.255.2')], podCidrs: [podCidr] };
 }

@@ -1,6 +1,6 @@
 /** What an administrator chooses for a lab, and the addresses that a lab uses by itself. */
 import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
-import { parseCidr, parseIp } from '../lib/ip.ts';
+import { knownCidr, knownIp } from '../lib/ip.ts';
 
 export interface LabOptions {
   /** Manifests of the user. */
@@ -29,36 +29,24 @@ export const labDefaults: Omit<LabOptions, 'directory'> = {
 
 /** The underlay joins the nodes; the outside client lies behind its router. */
 export const underlayNetworks: Readonly<Record<IpFamily, Cidr>> = {
-  ipv4: cidr('172.31.255.0/24'),
-  ipv6: cidr('fd00:172:31:255::/64'),
+  ipv4: knownCidr('172.31.255.0/24'),
+  ipv6: knownCidr('fd00:172:31:255::/64'),
 };
 export const outsideNetworks: Readonly<Record<IpFamily, Cidr>> = {
-  ipv4: cidr('172.31.254.0/24'),
-  ipv6: cidr('fd00:172:31:254::/64'),
+  ipv4: knownCidr('172.31.254.0/24'),
+  ipv6: knownCidr('fd00:172:31:254::/64'),
 };
 export const outsideAddresses: Readonly<Record<IpFamily, IpAddress>> = {
-  ipv4: ip('172.31.254.2'),
-  ipv6: ip('fd00:172:31:254::2'),
+  ipv4: knownIp('172.31.254.2'),
+  ipv6: knownIp('fd00:172:31:254::2'),
 };
 export const outsideRouterAddresses: Readonly<Record<IpFamily, IpAddress>> = {
-  ipv4: ip('172.31.254.1'),
-  ipv6: ip('fd00:172:31:254::1'),
+  ipv4: knownIp('172.31.254.1'),
+  ipv6: knownIp('fd00:172:31:254::1'),
 };
 
 /** Gateways of pods on a node without a pod CIDR of that family. */
 export const fallbackGateways: Readonly<Record<IpFamily, IpAddress>> = {
-  ipv4: ip('169.254.1.1'),
-  ipv6: ip('fe80::a9fe:101'),
+  ipv4: knownIp('169.254.1.1'),
+  ipv6: knownIp('fe80::a9fe:101'),
 };
-
-function cidr(text: string): Cidr {
-  const parsed = parseCidr(text);
-  if (parsed === undefined) throw new Error(`not a CIDR: ${text}`);
-  return parsed;
-}
-
-function ip(text: string): IpAddress {
-  const parsed = parseIp(text);
-  if (parsed === undefined) throw new Error(`not an address: ${text}`);
-  return parsed;
-}

@@ -35,6 +35,20 @@ export function parseCidr(text: string): Cidr | undefined {
   return cidrOf(address, prefixLength);
 }
 
+/** A constant of the program; throws where it is no address. */
+export function knownIp(text: string): IpAddress {
+  const address = parseIp(text);
+  if (address === undefined) throw new Error(`not an address: ${text}`);
+  return address;
+}
+
+/** A constant of the program; throws where it is no CIDR. */
+export function knownCidr(text: string): Cidr {
+  const cidr = parseCidr(text);
+  if (cidr === undefined) throw new Error(`not a CIDR: ${text}`);
+  return cidr;
+}
+
 /** The network of `prefixLength` bits that holds `address`. */
 export function cidrOf(address: IpAddress, prefixLength: number): Cidr {
   const family = familyOf(address);

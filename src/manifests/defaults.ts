@@ -1,6 +1,6 @@
 /** The ranges that a cluster of manifests takes its values from when the files do not state them. */
 import type { Cidr, IpFamily } from '../lib/ip.ts';
-import { parseCidr } from '../lib/ip.ts';
+import { knownCidr } from '../lib/ip.ts';
 
 export interface ClusterDefaults {
   /** At least so many nodes; absent: the Node objects (and nodes that pods name), else one. */
@@ -18,15 +18,9 @@ export interface ClusterDefaults {
 export function clusterDefaults(choices: Partial<ClusterDefaults> = {}): ClusterDefaults {
   return {
     ipFamilies: ['ipv4'],
-    podCidr: { ipv4: range('10.88.0.0/16'), ipv6: range('fd00:10:88::/48') },
-    serviceCidr: { ipv4: range('10.96.0.0/16'), ipv6: range('fd00:10:96::/112') },
-    underlay: { ipv4: range('172.31.255.0/24'), ipv6: range('fd00:172:31:255::/64') },
+    podCidr: { ipv4: knownCidr('10.88.0.0/16'), ipv6: knownCidr('fd00:10:88::/48') },
+    serviceCidr: { ipv4: knownCidr('10.96.0.0/16'), ipv6: knownCidr('fd00:10:96::/112') },
+    underlay: { ipv4: knownCidr('172.31.255.0/24'), ipv6: knownCidr('fd00:172:31:255::/64') },
     ...choices,
   };
-}
-
-function range(text: string): Cidr {
-  const cidr = parseCidr(text);
-  if (cidr === undefined) throw new Error(`not a CIDR: ${text}`);
-  return cidr;
 }

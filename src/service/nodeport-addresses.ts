@@ -1,5 +1,5 @@
 /** Which of a node's addresses answer on nodePorts (kube-proxy.md 1.5, 2.6, 2.8). */
-import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily, parseCidr, parseIp } from '../lib/ip.ts';
+import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily, knownCidr, knownIp } from '../lib/ip.ts';
 import type { ServiceOptions } from './options.ts';
 
 /** What decides where nodePorts answer. */
@@ -35,14 +35,9 @@ function isChosen(choice: Choice, address: IpAddress): boolean {
   return choice.nodePortAddresses.some((cidr) => cidrContains(cidr, address));
 }
 
-const localhost: IpAddress = known(parseIp('127.0.0.1'));
+const localhost: IpAddress = knownIp('127.0.0.1');
 
 const loopbacks: Readonly<Record<IpFamily, Cidr>> = {
-  ipv4: known(parseCidr('127.0.0.0/8')),
-  ipv6: known(parseCidr('::1/128')),
+  ipv4: knownCidr('127.0.0.0/8'),
+  ipv6: knownCidr('::1/128'),
 };
-
-function known<Value>(value: Value | undefined): Value {
-  if (value === undefined) throw new Error('a constant address could not be read');
-  return value;
-}

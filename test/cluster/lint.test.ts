@@ -13,15 +13,8 @@ import type {
   Service,
 } from '../../src/cluster/objects.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
-import type { Cidr } from '../../src/lib/ip.ts';
-import { parseCidr } from '../../src/lib/ip.ts';
 import { service as serviceFixture } from '../service/fixtures.ts';
-
-function cidr(text: string): Cidr {
-  const parsed = parseCidr(text);
-  if (parsed === undefined) throw new Error(`not a CIDR: ${text}`);
-  return parsed;
-}
+import { cidr } from '../addresses.ts';
 
 const ranges = { podCidrs: [cidr('10.88.0.0/16')], serviceCidrs: [cidr('10.96.0.0/16')] };
 

@@ -14,20 +14,11 @@ import type {
   TableName,
 } from '../../src/dataplane/rule.ts';
 import type { Host, Route } from '../../src/dataplane/trace/tracer.ts';
-import type { Cidr, IpAddress, IpFamily } from '../../src/lib/ip.ts';
-import { familyOf, parseCidr, parseIp } from '../../src/lib/ip.ts';
+import type { IpFamily } from '../../src/lib/ip.ts';
+import { familyOf } from '../../src/lib/ip.ts';
+import { cidr, ip } from '../addresses.ts';
 
-export function ip(text: string): IpAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw new Error(`not an address: ${text}`);
-  return address;
-}
-
-export function cidr(text: string): Cidr {
-  const parsed = parseCidr(text);
-  if (parsed === undefined) throw new Error(`not a CIDR: ${text}`);
-  return parsed;
-}
+export { cidr, ip };
 
 export function rule(matches: readonly Match[], action: Action, ...comments: string[]): Rule {
   return { matches, action, comments, origin: {} };

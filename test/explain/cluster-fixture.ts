@@ -16,8 +16,10 @@ import { ClusterStore } from '../../src/cluster/state.ts';
 import type { CompileOptions } from '../../src/compile/options.ts';
 import type { ClusterModel } from '../../src/explain/cluster-model.ts';
 import { modelOf } from '../../src/explain/compile-node.ts';
-import type { IpAddress } from '../../src/lib/ip.ts';
-import { parseCidr, parseIp } from '../../src/lib/ip.ts';
+import { parseCidr } from '../../src/lib/ip.ts';
+import { ip } from '../addresses.ts';
+
+export { ip };
 
 export const options: CompileOptions = {
   nodeName: 'a',
@@ -29,12 +31,6 @@ export const options: CompileOptions = {
   invalidDrop: true,
   interfacePrefixes: [],
 };
-
-export function ip(text: string): IpAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw new Error(`not an address: ${text}`);
-  return address;
-}
 
 export function namespace(name: string, labels: Labels = {}): Namespace {
   return { kind: 'Namespace', name, labels: { 'kubernetes.io/metadata.name': name, ...labels } };

@@ -1,10 +1,13 @@
 /** The cluster that tricks are tried on: pods of one node with every kind of policy, one pod on another node. */
 import { vethName } from '../../src/dataplane/names.ts';
 import type { IpAddress, IpFamily } from '../../src/lib/ip.ts';
-import { familyOf, parseIp } from '../../src/lib/ip.ts';
+import { familyOf } from '../../src/lib/ip.ts';
 import type { LabState } from '../../src/lab/run-directory.ts';
 import type { Flow, FlowResult } from './probe.ts';
 import { probeAll } from './probe.ts';
+import { ip } from '../addresses.ts';
+
+export { ip };
 
 /** On node-a, but for `far`. `server` takes `friend` alone, `jailed` and `selfish` nobody and nothing, `mute` sends nothing. */
 const pods = ['server', 'friend', 'mallory', 'open', 'jailed', 'mute', 'selfish', 'far'] as const;
@@ -62,12 +65,6 @@ export const outsideAddresses: Readonly<Record<IpFamily, IpAddress>> = {
   ipv4: ip('172.31.254.2'),
   ipv6: ip('fd00:172:31:254::2'),
 };
-
-export function ip(text: string): IpAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw new Error(`not an address: ${text}`);
-  return address;
-}
 
 export function addressOfPod(lab: LabState, pod: string, family: IpFamily): IpAddress {
   const found = lab.pods

@@ -1,20 +1,9 @@
 /** Small complete clusters for the lab's tests, made without manifests. */
 import type { ClusterObject, ContainerPort, Node, Pod, Service } from '../../src/cluster/objects.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
-import type { Cidr, IpAddress } from '../../src/lib/ip.ts';
-import { parseCidr, parseIp } from '../../src/lib/ip.ts';
+import { cidr, ip } from '../addresses.ts';
 
-export function ip(text: string): IpAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw new Error(`not an address: ${text}`);
-  return address;
-}
-
-export function cidr(text: string): Cidr {
-  const parsed = parseCidr(text);
-  if (parsed === undefined) throw new Error(`not a CIDR: ${text}`);
-  return parsed;
-}
+export { cidr, ip };
 
 export function node(name: string, addresses: readonly string[], podCidrs: readonly string[]): Node {
   return { kind: 'Node', name, labels: {}, addresses: addresses.map(ip), podCidrs: podCidrs.map(cidr) };

@@ -1,13 +1,9 @@
 /** Hand-made plans: what a test needs of a policy and no more. */
 import type { NetworkPolicy } from '../../src/cluster/objects.ts';
 import type { ActivePolicy, PlannedRule } from '../../src/policy/plan.ts';
-import { type Cidr, parseCidr } from '../../src/lib/ip.ts';
+import { cidr } from '../addresses.ts';
 
-export function cidr(text: string): Cidr {
-  const parsed = parseCidr(text);
-  if (parsed === undefined) throw new Error(`not a CIDR: ${text}`);
-  return parsed;
-}
+export { cidr };
 
 function networkPolicy(namespace: string, name: string): NetworkPolicy {
   return {

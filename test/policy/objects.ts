@@ -14,22 +14,12 @@ import type {
 } from '../../src/cluster/objects.ts';
 import type { ClusterChange } from '../../src/cluster/state.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
-import type { Cidr, IpAddress, IpFamily } from '../../src/lib/ip.ts';
-import { parseCidr, parseIp } from '../../src/lib/ip.ts';
+import type { IpFamily } from '../../src/lib/ip.ts';
 import { PolicyDecider } from '../../src/policy/decide.ts';
 import type { PolicyPlan, PolicyPlanDelta } from '../../src/policy/plan.ts';
+import { cidr, ip } from '../addresses.ts';
 
-export function ip(text: string): IpAddress {
-  const parsed = parseIp(text);
-  if (parsed === undefined) throw new Error(`not an address: ${text}`);
-  return parsed;
-}
-
-export function cidr(text: string): Cidr {
-  const parsed = parseCidr(text);
-  if (parsed === undefined) throw new Error(`not a CIDR: ${text}`);
-  return parsed;
-}
+export { cidr, ip };
 
 export function labels(matchLabels: Labels): LabelSelector {
   return { matchLabels, matchExpressions: [] };

@@ -6,22 +6,13 @@ import { chainName } from '../../src/dataplane/names.ts';
 import { renderChain } from '../../src/dataplane/render.ts';
 import type { TableName } from '../../src/dataplane/rule.ts';
 import type { Diagnostic } from '../../src/lib/diagnostic.ts';
-import { type Cidr, familyOf, type IpAddress, type IpFamily, parseCidr, parseIp } from '../../src/lib/ip.ts';
+import { familyOf, type IpFamily } from '../../src/lib/ip.ts';
 import type { ServiceOptions } from '../../src/service/options.ts';
 import type { PlannedPort, PlannedService } from '../../src/service/plan.ts';
 import { ServiceStage } from '../../src/service/stage.ts';
+import { cidr, ip } from '../addresses.ts';
 
-export function ip(text: string): IpAddress {
-  const parsed = parseIp(text);
-  if (parsed === undefined) throw new Error(`not an address: ${text}`);
-  return parsed;
-}
-
-export function cidr(text: string): Cidr {
-  const parsed = parseCidr(text);
-  if (parsed === undefined) throw new Error(`not a CIDR: ${text}`);
-  return parsed;
-}
+export { cidr, ip };
 
 /** Node `here` of zone `zone-a`; pods live in 10.0.0.0/8 and fd00:10::/32. */
 export const options: ServiceOptions = {
