@@ -38,7 +38,8 @@ export class DeltaBuilder {
     }
     const added = [...set.members].filter((member) => !before.members.has(member));
     const removed = [...before.members].filter((member) => !set.members.has(member));
-    if (added.length > 0 || removed.length > 0) this.#ipSets.set(set.name, { kind: 'members', set, added, removed });
+    const isOther = added.length > 0 || removed.length > 0 || !isSameSet(before.closing, set.closing);
+    if (isOther) this.#ipSets.set(set.name, { kind: 'members', set, added, removed });
   }
 
   /** A change that somebody else has worked out. */
@@ -62,6 +63,10 @@ export class DeltaBuilder {
     const before = this.#present.tables[family].chains[table].get(name);
     return chain === undefined || before === undefined ? chain !== before : !sameValue(before, chain);
   }
+}
+
+function isSameSet(left: ReadonlySet<string> = new Set(), right: ReadonlySet<string> = new Set()): boolean {
+  return left.size === right.size && [...left].every((member) => right.has(member));
 }
 
 /** The order in which an update names its chains depends on nothing but what changed. */

@@ -66,18 +66,24 @@ export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = n
 
 /**
  * The steps of a diff that was worked out before. A gate exists before the chains that refer to it, lets go of members first, and lets
- * nobody in yet. So does a set that is there already where policies change: what is about to go must not let a new member through.
+ * in only those for whom it closes. So does a set that is there already where policies change: what is about to go must not let a new member through.
  */
 export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane, limits: PieceLimits): readonly Step[] {
   const reopened = retypeReferrers(sets, dataplane);
   const changesPolicies = tables.some((diff) => diff.changesPolicies);
   const isLate = ({ set, create }: SetWrite): boolean => set.gate === true || (changesPolicies && !create);
+  const isEarly = ({ set }: SetWrite, member: string): boolean => set.closing?.has(member) === true;
+  const earlyPart = (write: SetWrite): SetWrite => ({ ...write, add: write.add.filter((one) => isEarly(write, one)) });
+  const latePart = (write: SetWrite): SetWrite => {
+    const add = write.add.filter((one) => !isEarly(write, one));
+    return { ...write, create: false, remove: [], add };
+  };
   return [
     ...retypeSteps(sets, dataplane),
-    ...setSteps(sets.write.map((write) => (isLate(write) ? { ...write, add: [] } : write))),
+    ...setSteps(sets.write.map((write) => (isLate(write) ? earlyPart(write) : write))),
     ...resizeSteps(sets, false),
     ...chainSteps(tables, reopened, limits),
-    ...setSteps(sets.write.filter(isLate).map((write) => ({ ...write, create: false, remove: [] }))),
+    ...setSteps(sets.write.filter(isLate).map(latePart)),
     ...resizeSteps(sets, true),
     ...hookSteps(tables, inwards, (hook) => !isRemoval(hook)),
     ...hookSteps(tables, outwards, isRemoval),

@@ -116,4 +116,6 @@ export interface IpSet {
   readonly dynamic?: true;
   /** Members enter after the chains are written (before hooks) and leave before anything else: what lets a pod through the closed door. */
   readonly gate?: true;
+  /** Members of a gate that have no chains: for them it only closes, so they enter before any chain changes. */
+  readonly closing?: ReadonlySet<string>;
 }

@@ -73,5 +73,5 @@ export function apiApp(view: AgentView): Hono {
 }
 
 function plainIpSet(set: IpSet, node: string): object {
-  return { ...set, node, members: [...set.members].sort() };
+  return { ...set, closing: undefined, node, members: [...set.members].sort() };
 }

@@ -25,6 +25,7 @@ export function baseSets(family: IpFamily, options: CompileOptions, { bound, pla
     const address = addressOf(endpoint, family);
     if (address !== undefined && endpoint.ingress.length + endpoint.egress.length > 0) policed.add(address);
   }
+  const unbound = new Set([...policed].filter((address) => !programmed.has(address)));
   const base = { family, type: 'hash:ip' } as const;
   const sets: IpSet[] = [
     {
@@ -41,6 +42,8 @@ export function baseSets(family: IpFamily, options: CompileOptions, { bound, pla
       origin: { note: 'pods of this node that a policy isolates: the guard of mangle POSTROUTING' },
       // The guard asks for a mark that only the pod's chains can set: they come first, and go last.
       gate: true,
+      // Nothing accepts for a pod without chains: it is held at once, before the chains of one that goes with the same change.
+      closing: unbound,
     },
   ];
   if (options.established === 'cut') sets.push(cutSetOf(family));
