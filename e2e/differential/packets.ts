@@ -18,6 +18,8 @@ import type { World } from './world.ts';
 const timeoutMs = 1300;
 /** Connections of each probe: what is drawn by chance is met more than once. */
 const repeats = 4;
+/** So many probes are asked at once. */
+const handful = 40;
 
 const machines: readonly Machine[] = [...localPods, ...remotePods, hostPod];
 
@@ -50,7 +52,7 @@ export interface PacketOptions {
 export async function comparePackets(options: PacketOptions): Promise<ComparedPackets> {
   const { cluster, worlds, random, count, traced } = options;
   const chosen = random.shuffled(probesOf(cluster).filter(canBeSent)).slice(0, count);
-  const heard = await ask(worlds, chosen);
+  const heard = await askPatiently(worlds, chosen, (probe, answers) => isSettled(probe, answers, traced));
   const tally = new Map<string, number>();
   for (const { kubeProxy, sluice } of heard) {
     for (const text of [...kubeProxy, ...sluice]) {
@@ -78,7 +80,33 @@ function canBeSent({ protocol, from, what, isKnown }: Probe): boolean {
   return protocol !== 'SCTP' && from !== 'far' && isKnown !== true && what !== 'nodePort elsewhere';
 }
 
-async function ask(worlds: Pair<World>, probes: readonly Probe[]): Promise<readonly Pair<readonly string[]>[]> {
+type Answers = Pair<readonly string[]>;
+
+/** In handfuls, or servers are asked more than they can answer in time; what is not settled is asked once more, with more time. */
+async function askPatiently(
+  worlds: Pair<World>,
+  probes: readonly Probe[],
+  isWell: (probe: Probe, answers: Answers) => boolean,
+): Promise<readonly Answers[]> {
+  const heard: Answers[] = [];
+  for (let at = 0; at < probes.length; at += handful) {
+    heard.push(...(await ask(worlds, probes.slice(at, at + handful), timeoutMs)));
+  }
+  for (const [index, probe] of probes.entries()) {
+    const first = heard[index];
+    if (first === undefined || isWell(probe, first)) continue;
+    const [again] = await ask(worlds, [probe], 3 * timeoutMs);
+    if (again !== undefined) heard[index] = again;
+  }
+  return heard;
+}
+
+function isSettled(probe: Probe, answers: Answers, traced: Pair<TracedNode>): boolean {
+  const found = { kubeProxy: distinct(answers.kubeProxy), sluice: distinct(answers.sluice) };
+  return isSame(probe, found, traced) && ![...found.kubeProxy, ...found.sluice].includes('no-answer');
+}
+
+async function ask(worlds: Pair<World>, probes: readonly Probe[], patienceMs: number): Promise<readonly Answers[]> {
   const sides = ['kubeProxy', 'sluice'] as const;
   const asked = probes.flatMap((probe) =>
     sides.flatMap((side) => Array.from({ length: repeats }, () => ({ probe, side }))),
@@ -92,7 +120,7 @@ async function ask(worlds: Pair<World>, probes: readonly Probe[]): Promise<reado
     protocol,
   }));
   const results = new Map(
-    (await askAll(requests, timeoutMs)).map(({ id, detail, body }) => [id, textOf(detail, body)]),
+    (await askAll(requests, patienceMs)).map(({ id, detail, body }) => [id, textOf(detail, body)]),
   );
   return probes.map((_probe, index) => {
     const first = index * 2 * repeats;
