@@ -7,11 +7,13 @@ import { KubeApiError } from './kube-api-error.ts';
 import { Reading } from './reading.ts';
 import type { ListPage, ReadObject, WatchEvent } from './reflector.ts';
 import type { Resource } from './resources.ts';
+import { SharedValues } from './shared-values.ts';
 
 export class ObjectReader {
   readonly #resource: Resource;
   readonly #nodeName: string | undefined;
   readonly #problems = new Map<string, readonly Diagnostic[]>();
+  readonly #shared = new SharedValues();
   #version = 0;
 
   /** `nodeName`: pods of other nodes are cut further. */
@@ -76,7 +78,7 @@ export class ObjectReader {
   #read(object: ApiObject | undefined): readonly ReadObject[] {
     if (object === undefined) return [];
     const key = apiKeyOf(object);
-    const reading = new Reading();
+    const reading = new Reading(this.#shared);
     const read = this.#resource.read(object, reading, this.#nodeName);
     const name = `${this.#resource.kind} ${key}`;
     this.#setProblems(

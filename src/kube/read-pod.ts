@@ -17,26 +17,26 @@ export function readPod(object: ApiObject, reading: Reading, nodeName?: string):
   const status = recordOf(json['status']);
   const node = textOf(spec['nodeName']);
   const isWhole = nodeName === undefined || node === nodeName;
-  const labels = labelsOf(metadata['labels']);
+  const labels = reading.share(labelsOf(metadata['labels']));
   const deployment = deploymentOf(metadata, labels);
   const ports = portsOf(spec, reading);
   return {
     kind: 'Pod',
     name,
-    namespace,
+    namespace: reading.share(namespace),
     uid,
     labels,
-    serviceAccount: textOf(spec['serviceAccountName']) ?? 'default',
-    ...(node === undefined ? {} : { nodeName: node }),
+    serviceAccount: reading.share(textOf(spec['serviceAccountName']) ?? 'default'),
+    ...(node === undefined ? {} : { nodeName: reading.share(node) }),
     hostNetwork: spec['hostNetwork'] === true,
     ips: addressesOf(status, reading),
     phase: reading.word(status['phase'], phases, 'status.phase') ?? 'Pending',
     terminating: metadata['deletionTimestamp'] !== undefined,
     // Nobody asks whether a pod of another node is ready, and a pod that flaps is no change then.
     ready: isWhole && isReady(status),
-    ports: isWhole ? ports : ports.filter((port) => port.name !== undefined),
-    ...(deployment === undefined ? {} : { deployment }),
-    allowedSources: allowedSourcesOf(metadata, reading),
+    ports: reading.share(isWhole ? ports : ports.filter((port) => port.name !== undefined)),
+    ...(deployment === undefined ? {} : { deployment: reading.share(deployment) }),
+    allowedSources: reading.share(allowedSourcesOf(metadata, reading)),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Protocol } from '../cluster/objects.ts';
 import type { Cidr, IpAddress } from '../lib/ip.ts';
 import { parseCidr, parseIp } from '../lib/ip.ts';
 import { textOf } from './api-object.ts';
+import { SharedValues } from './shared-values.ts';
 
 export interface Problem {
   readonly severity: 'error' | 'warning';
@@ -15,6 +16,16 @@ const protocols: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
 
 export class Reading {
   readonly problems: Problem[] = [];
+  readonly #shared: SharedValues;
+
+  constructor(shared: SharedValues = new SharedValues()) {
+    this.#shared = shared;
+  }
+
+  /** A value that says the same as one of an earlier object is that one. */
+  share<T>(value: T): T {
+    return this.#shared.share(value);
+  }
 
   problem(path: string, message: string): undefined {
     this.problems.push({ severity: 'warning', path, message });
