@@ -36,6 +36,8 @@ export class ManifestFiles {
   readonly #argument: string;
   readonly #onlyFile: string | undefined;
   readonly #records = new Map<string, FileRecord>();
+  /** Folders below the directory that could not be listed when last looked at, and why. */
+  readonly #closedFolders = new Map<string, string>();
   readonly #changed = new Set<string>();
 
   private constructor(argument: string, onlyFile: string | undefined) {
@@ -76,7 +78,18 @@ export class ManifestFiles {
 
   /** Files that could never be read. */
   get unreadable(): readonly string[] {
-    return [...this.#records].filter(([, { parsed }]) => !parsed.isYaml).map(([path]) => path);
+    const files = [...this.#records].filter(([, { parsed }]) => !parsed.isYaml).map(([path]) => path);
+    return [...files, ...this.#closedFolders.keys()];
+  }
+
+  /** What is in a folder that cannot be listed now is not known; what its files last held stays. */
+  get folderProblems(): readonly Diagnostic[] {
+    return [...this.#closedFolders].map(([folder, reason]) => ({
+      severity: 'error',
+      object: '',
+      message: `${reason}; what its files last held stays in force`,
+      file: folder,
+    }));
   }
 
   /** Everything that was there is gone at once, and nothing came in its place: a mount that went, not a change. */
@@ -205,8 +218,12 @@ export class ManifestFiles {
   }
 
   async #listBelow(folder: string): Promise<readonly string[]> {
+    this.#closedFolders.delete(folder);
     const entries = await readdir(join(this.root, folder), { withFileTypes: true }).catch((error: unknown) => {
-      if (folder !== '' && isMissing(error)) return [];
+      if (folder !== '') {
+        if (!isMissing(error)) this.#closedFolders.set(folder, reasonOf(error));
+        return [];
+      }
       throw new ManifestError(this.#argument, `${folder}${folder === '' ? '' : ': '}${reasonOf(error)}`, {
         cause: error,
       });

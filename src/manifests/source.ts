@@ -15,6 +15,8 @@ import { FileMerger } from './merge.ts';
 /** Files that are renamed into place together should be one change. */
 const collectMs = 1;
 const rootRetryMs = 500;
+/** A folder that cannot be listed tells of no change either. */
+const folderRetryMs = 1000;
 /** Stands for the directory itself among the paths. */
 const everything = '';
 
@@ -47,7 +49,7 @@ export class ManifestSource implements ClusterSource {
     try {
       await refreshAll(files, await files.list(), due);
       let synced = files.isComplete || (await this.#mayBeginIncomplete());
-      const first = batches.next(files, synced ? [] : [waitingFor(files)]);
+      const first = batches.next(files, synced ? files.folderProblems : [waitingFor(files)]);
       yield { changes: first?.changes ?? [], synced, diagnostics: first?.diagnostics ?? [] };
       while (!signal.aborted) {
         const problems = await follower.nextChange(signal);
@@ -67,6 +69,7 @@ class Follower {
   readonly #due: DuePaths;
   #watcher: FSWatcher | undefined;
   #failure: unknown;
+  #hasClosedFolders = false;
 
   constructor(files: ManifestFiles, due: DuePaths) {
     this.#files = files;
@@ -82,11 +85,22 @@ class Follower {
     if (await this.#files.isEmptied()) return this.#emptied();
     if (paths.includes(everything)) {
       if (this.#watcher === undefined) this.#open();
-      await refreshAll(this.#files, await this.#files.list(), this.#due);
+      await this.#lookAtEverything();
     } else {
       await refreshAll(this.#files, paths, this.#due);
     }
-    return [];
+    return this.#files.folderProblems;
+  }
+
+  async #lookAtEverything(): Promise<void> {
+    const wasClosed = this.#hasClosedFolders;
+    await refreshAll(this.#files, await this.#files.list(), this.#due);
+    this.#hasClosedFolders = this.#files.folderProblems.length > 0;
+    if (this.#hasClosedFolders) this.#due.mark(everything, performance.now() + folderRetryMs);
+    if (!wasClosed || this.#hasClosedFolders) return;
+    // Nothing was watched in there.
+    await this.#watcher?.close();
+    this.#open();
   }
 
   async close(): Promise<void> {
@@ -99,6 +113,7 @@ class Follower {
     const watcher = watchFiles(root, {
       ignoreInitial: true,
       atomic: false,
+      ignorePermissionErrors: true,
       ...(this.#files.isOneFile ? { depth: 0 } : {}),
       ignored: (path, stats) => this.#isIgnored(pathOf(path), stats?.isFile() === true),
     });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -256,6 +256,57 @@ describe('a start without a complete reading', () => {
     expect((await followed.next()).synced).toBe(true);
     expect(followed.store.pods.size).toBe(1);
   });
+});
+
+describe('a folder below the directory that cannot be read', () => {
+  /** Root may read everything: the kernel is asked as somebody else. */
+  const asNobody = process.getuid?.() === 0;
+  beforeEach(async () => {
+    await put('open.yaml', pod('here'));
+    await put('closed/pod.yaml', pod('there'));
+    await chmod(directory, 0o755);
+    if (asNobody) process.seteuid?.(65534);
+  });
+  afterEach(async () => {
+    if (asNobody) process.seteuid?.(0);
+    await chmod(join(directory, 'closed'), 0o755);
+  });
+
+  async function setMode(mode: number): Promise<void> {
+    if (asNobody) process.seteuid?.(0);
+    await chmod(join(directory, 'closed'), mode);
+    if (asNobody) process.seteuid?.(65534);
+  }
+
+  test('what its files held stays, what else changes is followed, and it is told until it can be read again', async () => {
+    const followed = new Followed();
+    await followed.next();
+    expect(podNames(followed)).toEqual(['here', 'there']);
+    await setMode(0);
+    const told = await followed.until((_, diagnostics) => diagnostics.some((one) => one.includes('closed')));
+    expect(told.join()).toMatch(/closed.*permission denied.*stays in force/);
+    expect(podNames(followed)).toEqual(['here', 'there']);
+    await setMode(0o755);
+    await followed.until((_, diagnostics) => diagnostics.length === 0);
+    if (asNobody) process.seteuid?.(0);
+    await put('closed/more.yaml', pod('more'));
+    await followed.until(() => podNames(followed).includes('more'));
+  });
+
+  test('at a start where an earlier agent has written, nothing counts before it can be read', async () => {
+    await setMode(0);
+    const followed = new Followed(directory, { mayBeginIncomplete: () => Promise.resolve(false) });
+    const first = await followed.next();
+    expect(first.synced).toBe(false);
+    expect(first.diagnostics?.[0]?.message).toContain('closed cannot be read');
+    await setMode(0o755);
+    await followed.until(() => followed.batches.at(-1)?.synced === true);
+    expect(podNames(followed)).toEqual(['here', 'there']);
+  });
+
+  function podNames({ store }: Followed): readonly string[] {
+    return [...store.pods.values()].map(({ name }) => name).toSorted();
+  }
 });
 
 test('one file alone is followed too', async () => {
