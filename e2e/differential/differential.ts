@@ -73,6 +73,7 @@ export async function compareNow(setting: Setting, cluster: TestCluster, saved: 
     worlds: setting.nodes.worlds,
     random: new Random(cluster.seed),
     count: setting.packets,
+    isByDesign: (difference) => whyByDesign(difference, cluster) !== undefined,
   });
   const all = [...outcomes.differences, ...rules.differences, ...packets.differences];
   const byDesign = new Map<string, number>();

@@ -47,12 +47,22 @@ export interface PacketOptions {
   readonly random: Random;
   /** How many probes of the cluster are sent. */
   readonly count: number;
+  readonly isByDesign: (difference: Difference) => boolean;
 }
 
 export async function comparePackets(options: PacketOptions): Promise<ComparedPackets> {
   const { cluster, worlds, random, count, traced } = options;
   const chosen = random.shuffled(probesOf(cluster).filter(canBeSent)).slice(0, count);
-  const heard = await askPatiently(worlds, chosen, (probe, answers) => isSettled(probe, answers, traced));
+  const differs = (probe: Probe, answers: Answers): Difference | undefined => {
+    const found = { kubeProxy: distinct(answers.kubeProxy), sluice: distinct(answers.sluice) };
+    return isSame(probe, found, traced) ? undefined : differenceOf(probe, found, traced);
+  };
+  const isSettled = (probe: Probe, answers: Answers): boolean => {
+    if ([...answers.kubeProxy, ...answers.sluice].includes('no-answer')) return false;
+    const difference = differs(probe, answers);
+    return difference === undefined || options.isByDesign(difference);
+  };
+  const heard = await askPatiently(worlds, chosen, isSettled);
   const tally = new Map<string, number>();
   for (const { kubeProxy, sluice } of heard) {
     for (const text of [...kubeProxy, ...sluice]) {
@@ -60,10 +70,9 @@ export async function comparePackets(options: PacketOptions): Promise<ComparedPa
       tally.set(kind, (tally.get(kind) ?? 0) + 1);
     }
   }
-  const differences = chosen.flatMap((probe, index): Difference | readonly [] => {
-    const answers = heard[index] ?? { kubeProxy: [], sluice: [] };
-    const found = { kubeProxy: distinct(answers.kubeProxy), sluice: distinct(answers.sluice) };
-    return isSame(probe, found, traced) ? [] : differenceOf(probe, found, traced);
+  const differences = chosen.flatMap((probe, index) => {
+    const answers = heard[index];
+    return answers === undefined ? [] : (differs(probe, answers) ?? []);
   });
   return { probes: chosen.length, tally, differences };
 }
@@ -92,18 +101,16 @@ async function askPatiently(
   for (let at = 0; at < probes.length; at += handful) {
     heard.push(...(await ask(worlds, probes.slice(at, at + handful), timeoutMs)));
   }
-  for (const [index, probe] of probes.entries()) {
+  const open = probes.flatMap((probe, index) => {
     const first = heard[index];
-    if (first === undefined || isWell(probe, first)) continue;
-    const [again] = await ask(worlds, [probe], 3 * timeoutMs);
-    if (again !== undefined) heard[index] = again;
+    return first === undefined || isWell(probe, first) ? [] : [{ probe, index }];
+  });
+  const again = await ask(worlds, open.map(({ probe }) => probe).slice(0, handful), 3 * timeoutMs);
+  for (const [at, answers] of again.entries()) {
+    const { index } = open[at] ?? {};
+    if (index !== undefined) heard[index] = answers;
   }
   return heard;
-}
-
-function isSettled(probe: Probe, answers: Answers, traced: Pair<TracedNode>): boolean {
-  const found = { kubeProxy: distinct(answers.kubeProxy), sluice: distinct(answers.sluice) };
-  return isSame(probe, found, traced) && ![...found.kubeProxy, ...found.sluice].includes('no-answer');
 }
 
 async function ask(worlds: Pair<World>, probes: readonly Probe[], patienceMs: number): Promise<readonly Answers[]> {
