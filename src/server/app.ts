@@ -72,6 +72,6 @@ export function apiApp(view: AgentView): Hono {
   return app;
 }
 
-function plainIpSet(set: IpSet, node: string): object {
-  return { ...set, closing: undefined, node, members: [...set.members].sort() };
+function plainIpSet({ closing: _ofTheWriter, ...set }: IpSet, node: string): object {
+  return { ...set, node, members: [...set.members].sort() };
 }

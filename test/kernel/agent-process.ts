@@ -15,6 +15,8 @@ export interface AgentPlace {
   /** Of its own, for the socket and the log. */
   readonly runDir: string;
   readonly variant: 'nft' | 'legacy';
+  /** Default true; false: Services are somebody else's. */
+  readonly services?: boolean;
 }
 
 const startLine = '"agent started"';
@@ -61,7 +63,7 @@ export class AgentProcess {
       if (status === undefined || !status.ready || status.revision !== status.appliedRevision) return false;
       return policies === undefined || status.objects['NetworkPolicy'] === policies;
     };
-    await untilTrue('the agent has programmed everything', isSettled).catch((error: unknown) => {
+    await untilTrue('the agent has programmed everything', isSettled, 60_000).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${JSON.stringify(last)}\n`, { cause: error });
     });
   }
@@ -90,7 +92,8 @@ export class AgentProcess {
 
 /** What `sluice cleanup --services` says. */
 export async function cleanNode(place: AgentPlace): Promise<string> {
-  return inside(place.netns, [...programOf(place, 'cleanup'), '--services', '--run-dir', place.runDir]);
+  const services = place.services === false ? [] : ['--services'];
+  return inside(place.netns, [...programOf(place, 'cleanup'), ...services, '--run-dir', place.runDir]);
 }
 
 function programOf({ netns }: AgentPlace, command: string): readonly [string, ...string[]] {
@@ -98,7 +101,7 @@ function programOf({ netns }: AgentPlace, command: string): readonly [string, ..
   return [process.execPath, join(import.meta.dirname, '..', '..', 'src', 'main.ts'), command];
 }
 
-function flagsOf({ node, manifests, runDir, variant }: AgentPlace): readonly string[] {
+function flagsOf({ node, manifests, runDir, variant, services = true }: AgentPlace): readonly string[] {
   const flags: Readonly<Record<string, string>> = {
     'node-name': node,
     manifests,
@@ -106,5 +109,8 @@ function flagsOf({ node, manifests, runDir, variant }: AgentPlace): readonly str
     'iptables-backend': variant,
     'cluster-cidrs': '10.88.0.0/16,fd00:10:88::/48',
   };
-  return [...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]), '--service-proxy'];
+  return [
+    ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]),
+    ...(services ? ['--service-proxy'] : []),
+  ];
 }

@@ -13,6 +13,10 @@ export async function loadIpSets(cluster: LoadedCluster, node: string | undefine
   const config = loadConfig({ flags: { ipFamilies: 'ipv4,ipv6' }, environment: {} });
   return nodesOf(cluster.state, node).flatMap((name) => {
     const { dataplane } = compileNode(cluster.state, name, config);
-    return [...dataplane.ipSets.values()].map((set) => ({ ...set, node: name, members: [...set.members].sort() }));
+    return [...dataplane.ipSets.values()].map(({ closing: _ofTheWriter, ...set }) => ({
+      ...set,
+      node: name,
+      members: [...set.members].sort(),
+    }));
   });
 }
