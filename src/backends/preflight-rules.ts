@@ -2,7 +2,7 @@
 import type { Action, Chain, Match, Rule, TableName } from '../dataplane/rule.ts';
 import type { TableWrite } from '../dataplane/restore-input.ts';
 import { chainName, temporarySetName } from '../dataplane/names.ts';
-import { cidrOf, parseIp } from '../lib/ip.ts';
+import { cidrOf, knownIp } from '../lib/ip.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
 
 export interface Feature {
@@ -121,7 +121,5 @@ function inKubeStyle({ chain, ...rest }: Feature): Feature {
 }
 
 function anAddress(family: IpFamily): IpAddress {
-  const address = parseIp(family === 'ipv4' ? '192.0.2.1' : '2001:db8::1');
-  if (address === undefined) throw new Error('documentation address');
-  return address;
+  return knownIp(family === 'ipv4' ? '192.0.2.1' : '2001:db8::1');
 }

@@ -15,14 +15,8 @@ import { ensureSysctls, sysctlPath } from '../../src/backends/links/sysctls.ts';
 import { NeighbourFilter, watchLinks } from '../../src/backends/links/watch-links.ts';
 import { CommandError } from '../../src/backends/exec.ts';
 import type { EndpointBinding } from '../../src/dataplane/endpoint-binding.ts';
-import { parseIp } from '../../src/lib/ip.ts';
 import type { IpAddress } from '../../src/lib/ip.ts';
-
-function ip(text: string): IpAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw new Error(text);
-  return address;
-}
+import { ip } from '../addresses.ts';
 
 /** As `ip -j` (iproute2 6.1) printed it on a node with a bridge, two ports and a routed pod. */
 const view: NetworkView = {

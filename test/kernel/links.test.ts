@@ -5,16 +5,9 @@ import { NodeLinks } from '../../src/backends/links/node-links.ts';
 import type { SysctlAccess } from '../../src/backends/links/sysctls.ts';
 import { ensureSysctls, sysctlPath } from '../../src/backends/links/sysctls.ts';
 import { watchLinks } from '../../src/backends/links/watch-links.ts';
-import { parseIp } from '../../src/lib/ip.ts';
-import type { IpAddress } from '../../src/lib/ip.ts';
 import type { Netns } from './netns.ts';
 import { connectNetns, createNetns, describeKernel } from './netns.ts';
-
-function ip(text: string): IpAddress {
-  const address = parseIp(text);
-  if (address === undefined) throw new Error(text);
-  return address;
-}
+import { ip } from '../addresses.ts';
 
 /** The settings of another network namespace. */
 function sysctlsIn(netns: Netns): SysctlAccess {

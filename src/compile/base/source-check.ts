@@ -5,7 +5,7 @@
 import { sourceCheckChain } from '../../dataplane/names.ts';
 import type { Chain, Match, Rule } from '../../dataplane/rule.ts';
 import { drop, from, goTo, jumpTo, returnToCaller } from '../../dataplane/rule-parts.ts';
-import { cidrOf, parseIp } from '../../lib/ip.ts';
+import { knownCidr } from '../../lib/ip.ts';
 import { type BaseEndpoint, type BaseInput, baseRule, podRule, singleAddress } from './base-input.ts';
 import { preroutingChain, rawDispatchChain, rawNeighbourChain, rawPortChain, rawRouterChain } from './chain-names.ts';
 import { byBinding } from './dispatch.ts';
@@ -68,9 +68,7 @@ function discoveryRules(endpoint: BaseEndpoint): readonly Rule[] {
 }
 
 function dhcpRule(endpoint: BaseEndpoint): Rule {
-  const anyAddress = parseIp('0.0.0.0');
-  if (anyAddress === undefined) throw new Error('0.0.0.0 is an address');
-  const matches = [...udp(68, 67, from(cidrOf(anyAddress, 32)))];
+  const matches = [...udp(68, 67, from(knownCidr('0.0.0.0/32')))];
   return podRule(endpoint, 'DHCP: the pod asks for an address', matches, returnToCaller);
 }
 
