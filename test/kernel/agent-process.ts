@@ -1,6 +1,7 @@
 /** The agent of one node of a lab, started and ended by the test itself. */
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import type { ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
 import { spawnProcess } from '../../src/backends/exec.ts';
@@ -17,8 +18,16 @@ export interface AgentPlace {
   readonly variant: 'nft' | 'legacy';
   /** Default true; false: Services are somebody else's. */
   readonly services?: boolean;
+  /** Added to the agent's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Entry of another build. Default: of this one. */
+  readonly main?: string;
+  readonly flags?: readonly string[];
+  /** Default: the run directory. */
+  readonly logDir?: string;
 }
 
+const ownMain = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 const startLine = '"agent started"';
 
 export class AgentProcess {
@@ -39,11 +48,11 @@ export class AgentProcess {
 
   /** Started, and nothing more. */
   static launch(place: AgentPlace): AgentProcess {
-    const file = join(place.runDir, 'agent.log');
+    const file = logOf(place);
     const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
     const log = { file };
     const argv = ['ip', 'netns', 'exec', place.netns, ...programOf(place, 'agent'), ...flagsOf(place)] as const;
-    return new AgentProcess(place, spawnProcess(argv, { stdout: log, stderr: log }), before.split(startLine).length);
+    return new AgentProcess(place, spawnProcess(argv, { stdout: log, stderr: log, env: place.env ?? {} }), before.split(startLine).length);
   }
 
   /** Started, ready, and with everything in the kernel. */
@@ -63,7 +72,7 @@ export class AgentProcess {
       if (status === undefined || !status.ready || status.revision !== status.appliedRevision) return false;
       return policies === undefined || status.objects['NetworkPolicy'] === policies;
     };
-    await untilTrue('the agent has programmed everything', isSettled, 60_000).catch((error: unknown) => {
+    await untilTrue('the agent has programmed everything', isSettled, settleMs()).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${JSON.stringify(last)}\n`, { cause: error });
     });
   }
@@ -71,6 +80,11 @@ export class AgentProcess {
   /** It has seen that the machine has what it needs; its first writes follow. */
   async untilAboutToWrite(): Promise<void> {
     await untilTrue('the agent starts', async () => (await this.log()).split(startLine).length > this.#startsBefore);
+  }
+
+  /** Never rejects. */
+  get exited(): Promise<ProcessExit> {
+    return this.#process.exited;
   }
 
   async end(signal: NodeJS.Signals): Promise<ProcessExit> {
@@ -86,8 +100,17 @@ export class AgentProcess {
   }
 
   async log(): Promise<string> {
-    return readFile(join(this.#place.runDir, 'agent.log'), 'utf8');
+    return readFile(logOf(this.#place), 'utf8');
   }
+}
+
+function logOf({ runDir, logDir = runDir }: AgentPlace): string {
+  return join(logDir, 'agent.log');
+}
+
+/** A start takes a second; a machine with ten times more to do than it has processors is waited for. */
+function settleMs(): number {
+  return 60_000 * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism() / 4);
 }
 
 /** What `sluice cleanup --services` says. */
@@ -96,12 +119,12 @@ export async function cleanNode(place: AgentPlace): Promise<string> {
   return inside(place.netns, [...programOf(place, 'cleanup'), ...services, '--run-dir', place.runDir]);
 }
 
-function programOf({ netns }: AgentPlace, command: string): readonly [string, ...string[]] {
+function programOf({ netns, main = ownMain }: AgentPlace, command: string): readonly [string, ...string[]] {
   if (netns === '') throw new Error('never in the network of the machine itself');
-  return [process.execPath, join(import.meta.dirname, '..', '..', 'src', 'main.ts'), command];
+  return [process.execPath, main, command];
 }
 
-function flagsOf({ node, manifests, runDir, variant, services = true }: AgentPlace): readonly string[] {
+function flagsOf({ node, manifests, runDir, variant, services = true, flags: more = [] }: AgentPlace): readonly string[] {
   const flags: Readonly<Record<string, string>> = {
     'node-name': node,
     manifests,
@@ -112,5 +135,6 @@ function flagsOf({ node, manifests, runDir, variant, services = true }: AgentPla
   return [
     ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]),
     ...(services ? ['--service-proxy'] : []),
+    ...more,
   ];
 }
