@@ -7,6 +7,7 @@ import { KernelBackend } from '../../src/backends/kernel-backend.ts';
 import { KernelWriter } from '../../src/backends/kernel-writer.ts';
 import type { TableName } from '../../src/dataplane/rule.ts';
 import { chainOf, dataplaneOf, hookOf, ruleOf, setOf } from '../fakes/dataplanes.ts';
+import { imageOf } from './kernel-image.ts';
 import type { Netns } from './netns.ts';
 import { createNetns, describeKernel } from './netns.ts';
 
@@ -80,5 +81,57 @@ describeKernel('drift', () => {
       expect(await writer.checkDrift(wanted)).toMatchObject({ differenceCount: 1 });
       expect(await writer.checkDrift(wanted)).toMatchObject({ writes: 0 });
     }
+  });
+
+  /** Habits of others, and by what they are found: events name tables (nf_tables), the look finds hooks and sets, a full compare the rest. */
+  const habits: readonly (readonly [
+    name: string,
+    foundBy: 'look' | 'event',
+    act: (program: string) => readonly string[],
+  ])[] = [
+    ['a jump of ours is deleted', 'look', (program) => [`${program} -D FORWARD 1`]],
+    ['a rule goes above ours', 'look', (program) => [`${program} -I FORWARD -j ACCEPT`]],
+    ['iptables -F', 'look', (program) => [`${program} -F`]],
+    [
+      'all is flushed and deleted, as firewalld does',
+      'look',
+      (program) => [`${program} -F`, `${program} -X`, `${program} -t raw -F`, `${program} -t raw -X`],
+    ],
+    ['a chain of ours is flushed', 'event', (program) => [`${program} -F cali-FORWARD`]],
+    ['a chain of ours is edited', 'event', (program) => [`${program} -I cali-FORWARD -j ACCEPT`]],
+    [
+      'a chain of ours is deleted',
+      'event',
+      (program) => [`${program} -D FORWARD 1`, `${program} -F cali-FORWARD`, `${program} -X cali-FORWARD`],
+    ],
+    ['a set is flushed', 'look', () => ['ipset flush cali40s:a']],
+    ['a set is destroyed', 'look', () => ['ipset destroy cali40s:a']],
+    [
+      'a set is destroyed and made anew, of another type',
+      'look',
+      () => ['ipset destroy cali40s:a', 'ipset create cali40s:a hash:ip'],
+    ],
+  ];
+
+  test.each(
+    habits.flatMap(([name, foundBy, act]) =>
+      (['nft', 'legacy'] as const).map((variant) => ({ name, variant, foundBy, act })),
+    ),
+  )('$variant: $name: found, told with before and after, mended in a few writes', async ({ variant, foundBy, act }) => {
+    const backend = new KernelBackend({ run: netns.run, variant, ownership: { services: false } });
+    const writer = new KernelWriter({ backend });
+    await writer.resync(wanted);
+    const image = await imageOf({ netns: netns.name, variant });
+    for (const disturbance of act(`iptables-${variant}`)) await netns.exec(disturbance);
+    const isHidden = foundBy === 'event';
+    const report = isHidden
+      ? await writer.resync(wanted, { scope: { tables: ['filter'], ipSets: false } })
+      : await writer.checkDrift(wanted);
+    expect(report.differences.length).toBeGreaterThan(0);
+    for (const { place, before, after } of report.differences) expect(`${place}${before}`).not.toBe(`${place}${after}`);
+    expect(report.writes).toBeLessThanOrEqual(5);
+    const ownOnly = (text: string): string => text.replace('-A FORWARD -j ACCEPT\n', '');
+    expect(ownOnly(await imageOf({ netns: netns.name, variant }))).toBe(image);
+    expect((await writer.resync(wanted)).writes).toBe(0);
   });
 });

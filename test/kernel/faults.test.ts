@@ -157,20 +157,35 @@ describeKernel('faults of the tools', () => {
     hooks: [hookOf('FORWARD', 'cali-FORWARD')],
   });
 
-  test('legacy: another program holds the xtables lock for longer than one try waits', async () => {
+  test('legacy: another program holds the xtables lock for half a minute, longer than one try waits', async () => {
     const lock = join(await mkdtemp(join(tmpdir(), 'sluice-lock-')), 'lock');
     const withLock: Run = ([program, ...args], options) =>
       netns.run(['env', `XTABLES_LOCKFILE=${lock}`, program, ...args], options);
     const backend = new KernelBackend({ run: withLock, variant: 'legacy', ownership: { services: false } });
     const writer = new KernelWriter({ backend });
-    const holder = spawnProcess(['flock', lock, 'sleep', '13']);
+    const holder = spawnProcess(['flock', lock, 'sleep', '30']);
     await expect.poll(() => isLocked(lock)).toBe(true);
     const report = await writer.resync(wanted);
-    expect(report.durationMs).toBeGreaterThan(10_000);
+    expect(report.durationMs).toBeGreaterThan(20_000);
     expect(await netns.exec('iptables-legacy-save')).toContain('-j cali-FORWARD');
     expect((await holder.exited).exitCode).toBe(0);
     await rm(join(lock, '..'), { recursive: true });
-  }, 60_000);
+  }, 240_000);
+
+  test.each(['nft', 'legacy'] as const)('%s: a restore that hangs is ended, and given again', async (variant) => {
+    let hanging = 2;
+    const hangs: Run = ([program, ...args], options) =>
+      program.endsWith('-restore') && hanging-- > 0
+        ? netns.run(['sleep', '600'], { ...options, timeoutMs: 300 })
+        : netns.run([program, ...args], options);
+    const backend = new KernelBackend({ run: hangs, variant, ownership: { services: false } });
+    const writer = new KernelWriter({ backend });
+    const { refused } = await writer.resync(wanted);
+    expect(refused).toEqual([]);
+    expect(hanging).toBeLessThan(0);
+    expect(await netns.exec(`iptables-${variant}-save`)).toContain('-j cali-FORWARD');
+    expect((await writer.resync(wanted)).writes).toBe(0);
+  });
 
   test('a member that the real ipset refuses is left out and named, the others go in', async () => {
     const backend = new KernelBackend({ run: netns.run, variant: 'nft', ownership: { services: false } });

@@ -23,6 +23,20 @@ export async function foreignImageOf({ netns, variant }: NodeKernel): Promise<st
   return [...foreign.map(tablesInOrder), await setsOf(netns, (name) => !/^cali[46][0t]/.test(name))].join('\n');
 }
 
+/** What is ours: rules in order, and the sets with their members but for which connections are cut. */
+export async function ownImageOf({ netns, variant }: NodeKernel): Promise<string> {
+  const rules = await Promise.all(programs.map((program) => inside(netns, [`${program}-${variant}-save`])));
+  const own = rules.map((text) =>
+    text
+      .split('\n')
+      .filter((line) => isOurs(line) || line.startsWith('*') || line === 'COMMIT')
+      .join('\n'),
+  );
+  // A table that holds nothing of ours may be there or not.
+  const texts = own.map((text) => sortedSave(text).replaceAll(/^\*\w+\nCOMMIT\n+/gm, ''));
+  return [...texts, await setsOf(netns, (name) => /^cali[46][0t]/.test(name))].join('\n');
+}
+
 /** Packets that each rule has counted, by its line; rules that are the same twice count together. */
 export async function countersOf({ netns, variant }: NodeKernel): Promise<ReadonlyMap<string, number>> {
   const counters = new Map<string, number>();
