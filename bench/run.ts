@@ -1,16 +1,21 @@
 /**
- * `npm run bench -- [policy|update|pod-start] [--pods N] [--policies N] [--local-pods N] [--samples N] [--json FILE]`: prints rows, and writes
- * them where asked. `update`, which is a part of `policy`, needs root: it times a real agent in a network namespace. So does `pod-start`
- * (`--samples` pods in a lab).
+ * `npm run bench -- [policy|update|pod-start|service] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
+ * [--variant nft|legacy] [--samples N] [--peers] [--json FILE]`: prints rows, and writes them where asked. `update`, which is a part of
+ * `policy`, needs root: it times a real agent in a network namespace. So do `pod-start` (`--samples` pods in a lab) and `service`, which
+ * measures kube-proxy beside ours where it is built; `--peers` builds it (minutes, needs Go).
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { buildAll } from '../e2e/build/build.ts';
+import { isBuilt } from '../e2e/build/cache.ts';
+import type { KubeProxyMode } from './kube-proxy.ts';
 import { whyNoKernel } from './netns.ts';
 import { benchPolicy } from './policy.ts';
 import { benchPodStart } from './pod-start.ts';
 import type { BenchRow } from './row.ts';
+import { benchServices, type ServiceBenchOptions } from './service.ts';
 import { benchUpdate } from './update.ts';
 
 const { values, positionals } = parseArgs({
@@ -19,6 +24,10 @@ const { values, positionals } = parseArgs({
     pods: { type: 'string' },
     policies: { type: 'string' },
     'local-pods': { type: 'string', default: '200' },
+    services: { type: 'string' },
+    endpoints: { type: 'string' },
+    variant: { type: 'string' },
+    peers: { type: 'boolean', default: false },
     samples: { type: 'string', default: '50' },
     json: { type: 'string' },
   },
@@ -40,6 +49,7 @@ function benchesNamed(names: readonly string[]): readonly Bench[] {
     policy: [policyRows, updateWherePossible],
     update: [updateRows],
     'pod-start': [podStartRows],
+    service: [serviceRows],
   };
   const chosen = names.length === 0 ? ['policy'] : names;
   return chosen.flatMap((name) => {
@@ -73,6 +83,43 @@ function podStartRows(): Promise<readonly BenchRow[]> {
     process.exit(3);
   }
   return benchPodStart(Number(values.samples));
+}
+
+/** One size where it is named, else those of the budgets; legacy copies its whole table for every write: at 1,000 Services alone. */
+async function serviceRows(): Promise<readonly BenchRow[]> {
+  const why = whyNoKernel();
+  if (why !== undefined) {
+    console.error(`bench: service ${why}`);
+    process.exit(3);
+  }
+  const peers = await kubeProxyModes();
+  const samples = Number(values.samples);
+  const measured: BenchRow[] = [];
+  for (const size of serviceSizes()) {
+    measured.push(...(await benchServices({ ...size, samples, peers: size.variant === 'nft' ? peers : [] })));
+  }
+  return measured;
+}
+
+function serviceSizes(): readonly Pick<ServiceBenchOptions, 'services' | 'endpoints' | 'variant'>[] {
+  if (values.services !== undefined || values.endpoints !== undefined) {
+    const variant = values.variant === 'legacy' ? 'legacy' : 'nft';
+    return [{ services: Number(values.services ?? 1000), endpoints: Number(values.endpoints ?? 5), variant }];
+  }
+  return [
+    { services: 10, endpoints: 1, variant: 'nft' },
+    { services: 1000, endpoints: 5, variant: 'nft' },
+    { services: 1000, endpoints: 5, variant: 'legacy' },
+    { services: 5000, endpoints: 5, variant: 'nft' },
+    { services: 10_000, endpoints: 1, variant: 'nft' },
+  ];
+}
+
+async function kubeProxyModes(): Promise<readonly KubeProxyMode[]> {
+  if (values.peers) await buildAll(['kube-proxy'], console.error);
+  if (isBuilt('kube-proxy')) return ['iptables', 'nftables'];
+  console.error('bench: without peers, for kube-proxy is not built; --peers builds it, with Go, in some minutes');
+  return [];
 }
 
 function policyRows(): readonly BenchRow[] {

@@ -157,22 +157,28 @@ export async function* streamLines(argv: Argv, signal: AbortSignal): AsyncGenera
 }
 
 /** Starts a program that reads our text until it is killed or we end; throws CommandError when it cannot be started. */
-export function converse(argv: Argv, onLine: (line: string) => void): Conversation {
+export function converse(
+  argv: Argv,
+  onLine: (line: string) => void,
+  heard: 'stdout' | 'stderr' = 'stdout',
+): Conversation {
   const [program, ...args] = argv;
   const subprocess = execa(program, args, {
     stdin: 'pipe',
-    stderr: 'ignore',
+    stdout: heard === 'stdout' ? 'pipe' : 'ignore',
+    stderr: heard === 'stderr' ? 'pipe' : 'ignore',
     buffer: false,
     cleanup: false,
     reject: false,
   });
-  const { pid, stdin, stdout, nodeChildProcess } = subprocess;
-  if (pid === undefined) throw new CommandError({ argv, code: 'ENOENT' });
+  const { pid, stdin, nodeChildProcess } = subprocess;
+  const output = subprocess[heard];
+  if (pid === undefined || output === null) throw new CommandError({ argv, code: 'ENOENT' });
   // The end of a program shows in `exited`; that its input is closed then is no news.
   stdin.on('error', () => undefined);
-  createInterface({ input: stdout }).on('line', onLine);
+  createInterface({ input: output }).on('line', onLine);
   nodeChildProcess.unref();
-  for (const pipe of [stdin, stdout]) if (pipe instanceof Socket) pipe.unref();
+  for (const pipe of [stdin, output]) if (pipe instanceof Socket) pipe.unref();
   return {
     pid,
     exited: subprocess.then(exitOf),
