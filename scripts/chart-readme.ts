@@ -48,7 +48,7 @@ export function chartReadme(): string {
     '| `/run/sluice` (`config.runDir`) | the socket, and what outlives a pod |',
     '| `/lib/modules`, read-only | iptables-legacy and the init container of `kernelModules.load`, which alone has `SYS_MODULE` |',
     '| read-only root, seccomp `RuntimeDefault`, AppArmor as the runtime sets it | |',
-    '| API: get, list and watch of seven kinds; create and patch of Events | |',
+    '| API: get, list and watch of seven kinds; create of Events | |',
     '',
   ].join('\n');
 }
