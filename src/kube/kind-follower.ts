@@ -62,6 +62,8 @@ export class KindFollower {
   /** Lists that had to be made because the version to go on from was too old. */
   readonly #relists: Backoff;
   #failure: KubeApiError | undefined;
+  /** Grows with every failure, and when there is none any more. */
+  #failures = 0;
 
   constructor(resource: Resource, options: FollowOptions) {
     const { random, times, nodeName } = options;
@@ -81,6 +83,11 @@ export class KindFollower {
 
   has(key: string): boolean {
     return this.#reflector.has(key);
+  }
+
+  /** Differs when `diagnostics` or `isComplete` may do so. */
+  get version(): string {
+    return `${this.#reader.version} ${this.#failures} ${this.isComplete}`;
   }
 
   get diagnostics(): readonly Diagnostic[] {
@@ -191,6 +198,7 @@ export class KindFollower {
 
   #forgetFailure(): void {
     const wasTold = this.failureDiagnostic !== undefined;
+    if (this.#failure !== undefined) this.#failures += 1;
     this.#failure = undefined;
     if (wasTold) this.#options.onNews([]);
   }
@@ -207,6 +215,7 @@ export class KindFollower {
     if (error.failure === 'silent') return 0;
     count('error', this.resource);
     this.#failure = error;
+    this.#failures += 1;
     const pause = this.#backoff.failed();
     onNews([]);
     if (error.retryAfterMs !== undefined) return Math.max(error.retryAfterMs, pause);

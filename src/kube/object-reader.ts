@@ -57,13 +57,12 @@ export class ObjectReader {
     const { type, object: value } = recordOf(parsed(line));
     if (type === 'ERROR') throw errorOf(recordOf(value));
     if (type === 'BOOKMARK') {
-      return {
-        type: 'bookmark',
-        resourceVersion: textOf(recordOf(recordOf(value)['metadata'])['resourceVersion']) ?? '',
-      };
+      const resourceVersion = textOf(recordOf(recordOf(value)['metadata'])['resourceVersion']);
+      return resourceVersion === undefined ? undefined : { type: 'bookmark', resourceVersion };
     }
     const object = apiObjectOf(value);
-    if (object === undefined) return undefined;
+    // Without a version it could not be gone on from.
+    if (object === undefined || object.resourceVersion === '') return undefined;
     const { resourceVersion } = object;
     if (type === 'DELETED') {
       const key = apiKeyOf(object);

@@ -48,7 +48,7 @@ class News {
   readonly #followers: readonly KindFollower[];
   readonly #arrived = new EventFlag();
   #changes: ClusterChange[] = [];
-  #diagnostics = '';
+  #version = '';
   #bug: unknown;
 
   constructor(options: KubeSourceOptions) {
@@ -97,13 +97,13 @@ class News {
     const changes = this.#changes;
     this.#changes = [];
     const missing = this.#missingNode();
-    const diagnostics = [...missing, ...this.#followers.flatMap((follower) => follower.diagnostics)];
     const synced = missing.length === 0 && this.#followers.every(({ isComplete }) => isComplete);
-    const text = JSON.stringify([synced, diagnostics]);
-    const isNew = text !== this.#diagnostics;
-    this.#diagnostics = text;
+    const version = [missing.length, ...this.#followers.map((follower) => follower.version)].join();
+    const isNew = version !== this.#version;
+    this.#version = version;
     if (changes.length === 0 && !isNew) return undefined;
-    return { changes, synced, ...(isNew ? { diagnostics } : {}) };
+    if (!isNew) return { changes, synced };
+    return { changes, synced, diagnostics: [...missing, ...this.#followers.flatMap(({ diagnostics }) => diagnostics)] };
   }
 
   #missingNode(): readonly Diagnostic[] {

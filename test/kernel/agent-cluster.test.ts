@@ -12,7 +12,7 @@ import type { KubeApiCommand } from '../fakes/kube-api-worker.ts';
 import { paths } from '../kube/following.ts';
 import { untilTrue as untilTrueSoon } from './lab-fixture.ts';
 import type { Netns } from './netns.ts';
-import { createNetns, describeKernel } from './netns.ts';
+import { connectNetns, createNetns, describeKernel } from './netns.ts';
 
 /** Starts compete for the processors of whoever else tests here. */
 function untilTrue(what: string, isTrue: () => Promise<boolean>): Promise<void> {
@@ -129,10 +129,13 @@ describeKernel('the agent on a cluster', () => {
     const { api, url } = await startApi();
     start(kubeconfig(url));
     await untilTrue('ready', async () => (await readyz()) === 'ok\n');
-    await netns.exec('ip link add veth0 type veth peer name veth1');
-    await netns.exec('ip address add 10.244.1.1/24 dev veth0');
-    await netns.exec('ip link set veth0 up');
-    await netns.exec('ip link set veth1 up');
+    const inside = await createNetns('po');
+    open.push(() => void inside.destroy());
+    await connectNetns(
+      { netns, device: 'veth0', addresses: ['10.244.1.1/24'] },
+      { netns: inside, device: 'eth0', addresses: ['10.244.1.7/24'] },
+    );
+    await netns.exec('ip route add 10.244.1.7/32 dev veth0');
     const pod = podOf('web', {
       spec: { nodeName: 'n1', containers: [] },
       status: { phase: 'Running', podIP: '10.244.1.7' },

@@ -1,6 +1,8 @@
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ClusterObject, ObjectKind } from '../../src/cluster/objects.ts';
 import { ObjectReader } from '../../src/kube/object-reader.ts';
+import { KubeApiError } from '../../src/kube/kube-api-error.ts';
 import { allResources } from '../../src/kube/resources.ts';
 import type { Diagnostic } from '../../src/lib/diagnostic.ts';
 
@@ -10,10 +12,15 @@ interface Read {
 }
 
 /** As a watch delivers it. */
-function read(kind: ObjectKind, object: object, nodeName?: string): Read {
+function read(
+  kind: ObjectKind,
+  fields: { readonly metadata: object; readonly [field: string]: unknown },
+  nodeName?: string,
+): Read {
   const resource = allResources.find((one) => one.kind === kind);
   if (resource === undefined) throw new Error(`${kind} is followed`);
   const reader = new ObjectReader(resource, nodeName);
+  const object = { ...fields, metadata: { resourceVersion: '1', ...fields.metadata } };
   const event = reader.event(JSON.stringify({ type: 'ADDED', object }));
   return { object: event?.type === 'set' ? event.read.object : undefined, diagnostics: reader.diagnostics };
 }
@@ -282,3 +289,33 @@ test.each([
   const [resource] = allResources;
   expect(resource === undefined ? 'none' : new ObjectReader(resource).event(line)).toBeUndefined();
 });
+
+test('a line that is not JSON breaks the watch, and nothing else', () => {
+  const [resource] = allResources;
+  if (resource === undefined) throw new Error('something is followed');
+  const reader = new ObjectReader(resource);
+  expect(() => reader.event('<html>')).toThrow(KubeApiError);
+  expect(reader.event('{"type":"BOOKMARK","object":{"metadata":{}}}')).toBeUndefined();
+});
+
+test.each(allResources.map((resource) => [resource.kind, resource] as const))(
+  'any fields of a %s',
+  (_kind, resource) => {
+    const fields = ['spec', 'status', 'addressType', 'endpoints', 'ports'];
+    const value = fc.anything({
+      maxDepth: 4,
+      key: fc.constantFrom('ports', 'podIPs', 'ip', 'from', 'cidr', 'containers', 'x'),
+    });
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...fields), value), value, (content, annotations) => {
+        const object = { ...content, metadata: { ...metadata, annotations, labels: annotations } };
+        const reader = new ObjectReader(resource, 'n1');
+        const event = reader.event(
+          JSON.stringify({ type: 'MODIFIED', object }, (_key, one: unknown) => (typeof one === 'bigint' ? 1 : one)),
+        );
+        expect(event).toMatchObject({ type: 'set', resourceVersion: '7' });
+      }),
+      { numRuns: 300 },
+    );
+  },
+);
