@@ -99,7 +99,13 @@ function podObject({ name, app, labels = {} }: DemoPod, nodeName: string): objec
     name: app,
     image: 'registry.k8s.io/e2e-test-images/agnhost:2.63.0',
     args: ['netexec', '--http-port=80', '--udp-port=80'],
-    readinessProbe: { httpGet: { path: '/hostname', port: 80 }, periodSeconds: 1 },
+    // Once ready, always ready: on a machine that is too busy to answer in time, a Service without endpoints would refuse.
+    readinessProbe: {
+      httpGet: { path: '/hostname', port: 80 },
+      periodSeconds: 1,
+      timeoutSeconds: 10,
+      failureThreshold: 60,
+    },
   };
   return {
     apiVersion: 'v1',

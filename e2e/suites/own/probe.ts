@@ -21,6 +21,8 @@ export interface ProbeReport {
   /** Requests over connections that are kept. */
   readonly keptRequests: number;
   readonly keptBroken: number;
+  /** What connections ended with, other than no answer. */
+  readonly errors: Record<string, number>;
 }
 
 const worker = join(import.meta.dirname, 'probe-worker.ts');
@@ -93,5 +95,6 @@ function addReports(one: ProbeReport, other: ProbeReport): ProbeReport {
     slowestMs: Math.max(one.slowestMs, other.slowestMs),
     keptRequests: one.keptRequests + other.keptRequests,
     keptBroken: one.keptBroken + other.keptBroken,
+    errors: { ...one.errors, ...other.errors },
   };
 }
