@@ -29,7 +29,7 @@ export interface NodesOptions {
 
 const mainFile = join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 /** A sync of kube-proxy takes part of a second; machines that do something else besides take longer. */
-const patienceMs = 60_000;
+const patienceMs = 120_000;
 let count = 0;
 
 export class Nodes {
@@ -112,11 +112,16 @@ export class Nodes {
       saved = await this.saved(side);
       return true;
     };
-    await until(`${side} programs the cluster of seed ${cluster.seed}`, look, {
-      timeoutMs: patienceMs,
-      everyMs: 50,
-      hopeless: () => (daemon.isRunning() ? undefined : `it has ended:\n${endOfLog(daemon.log)}`),
-    });
+    try {
+      await until(`${side} programs the cluster of seed ${cluster.seed}`, look, {
+        timeoutMs: patienceMs,
+        everyMs: 50,
+        hopeless: () => (daemon.isRunning() ? undefined : 'it has ended'),
+      });
+    } catch (error) {
+      // The log goes with everything else.
+      throw new Error(`${String(error)}; its log ends:\n${endOfLog(daemon.log)}`, { cause: error });
+    }
     if (saved === undefined) throw new Error('settled without a look');
     return saved;
   }
@@ -144,7 +149,8 @@ function kubeProxyArguments({ configuration, kubeconfig }: NodesOptions, folder:
     clientConnection: { kubeconfig, qps: 500, burst: 1000 },
     // What a namespace may not set, and what nobody here measures.
     conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
-    iptables: { minSyncPeriod: '0s', syncPeriod: '30s', ...iptables },
+    // A sync that failed is tried again after the period, which is 30 s by default.
+    iptables: { minSyncPeriod: '0s', syncPeriod: '10s', ...iptables },
     ...settings,
   };
   writeFileSync(file, JSON.stringify(config));
