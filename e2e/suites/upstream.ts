@@ -14,13 +14,13 @@ export interface Choice {
   readonly count?: number;
 }
 
-/** The choice of a list: one line each that a spec's name contains; `#` begins a remark. */
+/** The choice of a list: one line each that a spec's name has up to its end or its tags; `#` begins a remark. */
 export function choiceOf(file: string): Choice {
   const lines = readFileSync(file, 'utf8')
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
-  return { focus: lines.map(escapeForGo).join('|'), count: lines.length };
+  return { focus: lines.map((line) => String.raw`${escapeForGo(line)}( \[|$)`).join('|'), count: lines.length };
 }
 
 /**

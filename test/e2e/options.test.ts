@@ -66,7 +66,8 @@ test.each([
   expect(choiceOf(file).count).toBe(count);
   for (const line of lines) expect(lines.filter((other) => other.includes(line))).toEqual([line]);
   const focus = new RegExp(choiceOf(file).focus);
-  for (const line of lines) expect(focus.test(`x ${line} y`)).toBe(true);
+  for (const line of lines)
+    expect([line, `x ${line} [Tag]`, `${line} too`].map((spec) => focus.test(spec))).toEqual([true, true, false]);
   expect(focus.test('[sig-network] Services should be something else')).toBe(false);
 });
 
