@@ -31,6 +31,13 @@ export class Admin {
     await this.#ask('DELETE', path, { gracePeriodSeconds: 0 });
   }
 
+  /** Milliseconds until the API server answers to a question on a connection that is open. */
+  async roundTrip(): Promise<number> {
+    const started = performance.now();
+    await this.#ask('PATCH', '/api/v1/namespaces/demo', {});
+    return performance.now() - started;
+  }
+
   /** Many at once; resolves when all are there. */
   async createAll(path: string, count: number, object: (index: number) => object): Promise<void> {
     let next = 0;

@@ -43,14 +43,18 @@ export const cases: readonly Case[] = [
 
 async function newPolicyAfterSilence(stage: Stage): Promise<void> {
   await following(stage, { silenceMs: 1500 }, async (cluster) => {
-    const times: number[] = [];
+    const times: string[] = [];
+    const late: string[] = [];
     for (let round = 0; round < 10; round += 1) {
       await sleep(1000 + round * 170);
-      times.push(await seenAfter(stage, cluster));
+      const ms = await seenAfter(stage, cluster);
+      // Where the machine is busy with other things, the API server itself is slow to answer.
+      const limit = 200 + 4 * (await stage.admin.roundTrip());
+      times.push(ms.toFixed(0));
+      if (ms > limit) late.push(`${ms.toFixed(0)} ms, expected ${limit.toFixed(0)} at most`);
     }
-    const slowest = Math.max(...times);
-    stage.progress(`seen after ${times.map((one) => one.toFixed(0)).join(', ')} ms; ${cluster.counts.watch} watches`);
-    if (slowest > 200) throw new Error(`a policy was seen after ${slowest.toFixed(0)} ms, expected 200 at most`);
+    stage.progress(`seen after ${times.join(', ')} ms; ${cluster.counts.watch} watches`);
+    if (late.length > 0) throw new Error(`a policy was seen after ${late.join('; ')}`);
     if (cluster.counts.watch <= 14) throw new Error('no watch was replaced: the silence was not tried');
     expectNoLists(cluster);
   });
