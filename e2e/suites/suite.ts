@@ -38,6 +38,8 @@ export interface SuiteContext {
 export interface ClusterSuite {
   readonly name: string;
   readonly cnis: readonly CniKind[];
+  /** It enters the nodes, which only those of a cluster that is built here let it. */
+  readonly entersNodes?: boolean;
   run(context: SuiteContext): Promise<readonly CaseResult[]>;
 }
 

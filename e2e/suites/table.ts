@@ -53,7 +53,7 @@ const differential: LoneSuite = {
   },
 };
 
-const own: ClusterSuite = { name: 'own', cnis: ['ptp'], run: runOwn };
+const own: ClusterSuite = { name: 'own', cnis: ['ptp'], entersNodes: true, run: runOwn };
 
 export const suites: readonly Suite[] = [own, netpol, service, chartSuite, differential, kubeSource];
 
