@@ -52,7 +52,11 @@ export class AgentProcess {
     const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
     const log = { file };
     const argv = ['ip', 'netns', 'exec', place.netns, ...programOf(place, 'agent'), ...flagsOf(place)] as const;
-    return new AgentProcess(place, spawnProcess(argv, { stdout: log, stderr: log, env: place.env ?? {} }), before.split(startLine).length);
+    return new AgentProcess(
+      place,
+      spawnProcess(argv, { stdout: log, stderr: log, env: place.env ?? {} }),
+      before.split(startLine).length,
+    );
   }
 
   /** Started, ready, and with everything in the kernel. */
@@ -124,7 +128,14 @@ function programOf({ netns, main = ownMain }: AgentPlace, command: string): read
   return [process.execPath, main, command];
 }
 
-function flagsOf({ node, manifests, runDir, variant, services = true, flags: more = [] }: AgentPlace): readonly string[] {
+function flagsOf({
+  node,
+  manifests,
+  runDir,
+  variant,
+  services = true,
+  flags: more = [],
+}: AgentPlace): readonly string[] {
   const flags: Readonly<Record<string, string>> = {
     'node-name': node,
     manifests,

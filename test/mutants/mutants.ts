@@ -1,18 +1,6 @@
 /** Every mechanism that a promise rests on, how to switch it off, and the test that must notice. */
 
-export interface Mutant {
-  /** A number: invariant of docs/architecture.md's list; a word: what the promise is about. */
-  readonly promise: string;
-  readonly mechanism: string;
-  readonly file: string;
-  /** Text that is there exactly once, and what stands there when the mechanism is off. */
-  readonly off: readonly [from: string, to: string];
-  readonly test: string;
-  /** Part of the name of a test that must fail. Default: any of the file. */
-  readonly killedBy?: string;
-  /** Also in the short run of the continuous check. */
-  readonly quick?: true;
-}
+import type { Mutant } from './mutant.ts';
 
 export const mutants: readonly Mutant[] = [
   {
@@ -552,5 +540,51 @@ export const mutants: readonly Mutant[] = [
       'return refused === undefined || refused.kind !== undefined ? undefined :',
     ],
     test: 'test/agent/promises.test.ts',
+  },
+  {
+    promise: 'decisions',
+    mechanism: 'a pod that other policies isolate now is told',
+    file: 'src/policy/decide.ts',
+    off: [
+      'return a.pod === b.pod && isSameList(a.ingress, b.ingress) && isSameList(a.egress, b.egress);',
+      'return a.pod === b.pod;',
+    ],
+    test: 'test/policy/decide-precise.test.ts',
+    killedBy: 'policies that isolate a pod',
+  },
+  {
+    promise: 'decisions',
+    mechanism: 'a pod that is as it was is not told',
+    file: 'src/policy/decide.ts',
+    off: ['if (isSame(before, after)) continue;', ''],
+    test: 'test/policy/decide-precise.test.ts',
+    killedBy: 'what is told again',
+  },
+  {
+    promise: 'decisions',
+    mechanism: 'a direction that is not isolated has no rules',
+    file: 'src/policy/decide.ts',
+    off: [
+      "const egress = policy.isolatesEgress ? planDirection(policy, 'egress') : undefined;",
+      "const egress = planDirection(policy, 'egress');",
+    ],
+    test: 'test/policy/decide-precise.test.ts',
+    killedBy: 'a policy has rules in the directions',
+  },
+  {
+    promise: 'decisions',
+    mechanism: 'addresses of one family that is served are enough',
+    file: 'src/policy/decide.ts',
+    off: ['pod.ips.some((ip) =>', 'pod.ips.every((ip) =>'],
+    test: 'test/policy/decide-precise.test.ts',
+    killedBy: 'a pod with an address of a family',
+  },
+  {
+    promise: '8 members',
+    mechanism: 'every pod beyond the first is counted',
+    file: 'src/policy/member-set.ts',
+    off: ['if (surplus === 1) this.#surplus.delete(member);', 'if (surplus > 0) this.#surplus.delete(member);'],
+    test: 'test/policy/decide-precise.test.ts',
+    killedBy: 'members of which three pods',
   },
 ];
