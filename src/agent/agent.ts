@@ -47,6 +47,11 @@ export interface AgentParts extends DesiredStateOptions {
   /** Absent: drift is found by the compare of every `resyncSeconds` alone. */
   readonly drift?: DriftWatch;
   readonly driftCheckSeconds?: number;
+  /**
+   * Default 2,000. A first write of more chains goes unwatched: to hear of each of our own rules costs as much as to write it. What
+   * somebody else does meanwhile is found by the next compare.
+   */
+  readonly watchedChains?: number;
   readonly clock: Clock;
   /** Wall clock, for what people read. */
   readonly now: () => Date;
@@ -60,12 +65,6 @@ export const readinessParts = ['source', 'node', 'kernel'] as const;
 
 /** Failures in a row (about a minute) after which the agent ends. Its rules stay, and whoever started it starts it again. */
 export const maxAttempts = 12;
-
-/**
- * A first write of more chains goes unwatched: to hear of each of our own rules costs as much as to write it. What somebody else
- * does meanwhile is found by the next compare.
- */
-const followedFirstWrite = 2000;
 
 export interface Failure {
   readonly at: string;
@@ -162,8 +161,9 @@ export class Agent {
     const { driftRepairs } = this.kernel;
     this.#cuts?.note(update.delta);
     this.#parts.services?.note(update.services);
-    await this.#parts.checkMachine?.();
-    if (update.delta.chains.length <= followedFirstWrite) this.#rulesMayBeFollowed.raise();
+    const { checkMachine, watchedChains = 2_000 } = this.#parts;
+    await checkMachine?.();
+    if (update.delta.chains.length <= watchedChains) this.#rulesMayBeFollowed.raise();
     try {
       await this.kernel.bring(update, compiler);
       this.#rulesMayBeFollowed.raise();

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { maxAttempts } from '../../src/agent/agent.ts';
+import type { DriftWatch } from '../../src/agent/drift-watch.ts';
 import { endpointStatuses } from '../../src/agent/endpoint-status.ts';
 import { CommandError } from '../../src/backends/exec.ts';
 import { policy, labels } from '../policy/objects.ts';
@@ -191,6 +192,30 @@ describe('drift', () => {
   function saved(): string {
     return started.kernel.table('ip', 'filter').save();
   }
+
+  test.each([
+    ['small', 2_000, 'before it'],
+    ['large', 5, 'its end'],
+  ])('a %s first write: rules are followed from before it, or from its end', async (_size, watchedChains, since) => {
+    let writesBefore: number | undefined;
+    const drift: DriftWatch = {
+      async *changes(signal) {
+        writesBefore = other.kernel.writes.length;
+        yield [];
+        await new Promise((resolve) => {
+          signal.addEventListener('abort', resolve, { once: true });
+        });
+      },
+      look: () => Promise.resolve({ tables: [], ipSets: false }),
+    };
+    const other = startAgent(undefined, { drift, watchedChains });
+    other.source.deliver({ changes: seedChanges(), synced: true, diagnostics: [] });
+    await run(other);
+    expect(other.readiness.isReady).toBe(true);
+    expect(other.kernel.writes.length).toBeGreaterThan(0);
+    expect(writesBefore).toBe(since === 'its end' ? other.kernel.writes.length : 0);
+    await stopAgent(other);
+  });
 
   test('what somebody removed comes back at the next compare, with a count and a line', async () => {
     await bringUp();
