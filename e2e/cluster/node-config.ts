@@ -49,7 +49,6 @@ export function cniConflist(kind: CniKind, { podCidr }: NodePlace): string {
           type: 'bridge',
           bridge: 'cni0',
           isGateway: true,
-          isDefaultGateway: true,
           hairpinMode: true,
           ipMasq: false,
           ipam,
