@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlPlane } from '../cluster/control-plane.ts';
 import { writeKubeconfig } from '../cluster/kubeconfig.ts';
 import type { Admin } from './admin.ts';
+import { refuseByTwo } from './events-case.ts';
 import type { Followed, FollowedSettings } from './followed.ts';
 import { followed } from './followed.ts';
 import type { Gate } from './gate.ts';
@@ -38,6 +39,7 @@ export const cases: readonly Case[] = [
   { name: 'etcd is gone for a while', run: etcdGone },
   { name: 'a token that is replaced is read again', run: tokenReplaced },
   { name: 'a kind without permission: not synced, until it is granted', run: withoutPermission },
+  { name: 'a policy that two agents refuse has one Event', run: refusedPolicy },
   { name: 'a great many pods', run: manyPods },
 ];
 
@@ -185,6 +187,16 @@ async function withoutPermission(stage: Stage): Promise<void> {
   } finally {
     await cluster.stop();
   }
+}
+
+async function refusedPolicy(stage: Stage): Promise<void> {
+  await following(stage, {}, async (cluster) => {
+    const before = new Set(cluster.state.networkPolicies.keys());
+    await seenAfter(stage, cluster);
+    const policy = [...cluster.state.networkPolicies.keys()].find((key) => !before.has(key));
+    if (policy === undefined) throw new Error('a policy was made');
+    await refuseByTwo(stage, cluster.state, policy);
+  });
 }
 
 async function manyPods(stage: Stage): Promise<void> {
