@@ -11,7 +11,8 @@ describeKernel('the corpus of the fuzz', () => {
     const netns = await createNetns('fuzz');
     try {
       const kernel = new KernelLoad(netns.run, variant);
-      for (const one of readCorpus().values()) for (const dataplane of await judge(one)) await kernel.load(dataplane, true);
+      for (const one of readCorpus().values())
+        for (const dataplane of await judge(one)) await kernel.load(dataplane, true);
       expect(await netns.exec(`iptables-${variant}-save`)).toContain('-A FORWARD');
       const refused = chainOf('cali-pi-bad', ruleOf({ kind: 'accept' }, inSet(setOf('s:nosuch', []).name)));
       await expect(kernel.load(dataplaneOf({ chains: { filter: [refused] } }), true)).rejects.toThrow('cali-pi-bad');
