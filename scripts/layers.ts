@@ -14,7 +14,9 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   kube: ['manifests', 'cluster', 'telemetry', 'lib'],
   backends: ['dataplane', 'telemetry', 'lib'],
   server: ['explain', 'compile', 'policy', 'service', 'cluster', 'dataplane', 'telemetry', 'config', 'lib'],
-  agent: 'server backends kube manifests telemetry config explain compile service policy cluster dataplane lib'.split(' '),
+  agent: 'server backends kube manifests telemetry config explain compile service policy cluster dataplane lib'.split(
+    ' ',
+  ),
   lab: ['agent', 'manifests', 'backends', 'cluster', 'dataplane', 'telemetry', 'config', 'lib'],
   cli: 'lab agent server backends kube manifests telemetry config explain compile service policy cluster dataplane lib'.split(
     ' ',

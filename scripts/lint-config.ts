@@ -33,7 +33,10 @@ export function lintConfig(): string {
     overrides: [
       ...Object.keys(mayImport).map(layerOverride),
       { files: [`src/${processFile}`, 'scripts/*.mjs', 'bin/*'], rules: { 'no-restricted-imports': 'off' } },
-      { files: ['src/cli/**', 'scripts/**', 'image/**', 'bin/**', 'test/run.ts', 'bench/**', 'e2e/**'], rules: { 'no-console': 'off' } },
+      {
+        files: ['src/cli/**', 'scripts/**', 'image/**', 'bin/**', 'test/run.ts', 'bench/**', 'e2e/**'],
+        rules: { 'no-console': 'off' },
+      },
       { files: ['test/**'], rules: { 'max-lines-per-function': 'off', 'max-lines': ['error', { max: 600 }] } },
     ],
   };

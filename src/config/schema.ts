@@ -19,7 +19,11 @@ const port = z.number().int().min(0).max(65_535);
 
 export const configSchema = z.strictObject({
   nodeName: z.string().min(1).optional().describe('The Node this agent runs on. Default: the host name.'),
-  kubeconfig: z.string().min(1).optional().describe('Kubeconfig file of the cluster to follow. Default: the cluster whose pod the agent is.'),
+  kubeconfig: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Kubeconfig file of the cluster to follow. Default: the cluster whose pod the agent is.'),
   manifests: z.string().min(1).optional().describe('Directory of manifests to follow instead of a cluster.'),
   ipFamilies: z
     .array(z.enum(['ipv4', 'ipv6']))
