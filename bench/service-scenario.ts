@@ -20,13 +20,15 @@ export interface ServiceCosts {
   readonly changeMs: readonly number[];
   readonly addedMs: readonly number[];
   readonly deletedMs: readonly number[];
-  /** Of the process alone, after ten seconds in which nothing changed. */
+  /** Of the process alone, after 22 seconds in which nothing changed. */
   readonly residentMegabytes: number;
-  /** Over those ten seconds. */
+  /** Over the last ten of them. */
   readonly restCpuSeconds: number;
 }
 
 const pauseMs = 20;
+/** The agent collects its garbage when nothing was written for five to ten seconds. */
+const calmMs = 12_000;
 const restMs = 10_000;
 
 /** After the first sync. `samples` changes of an endpoint; a Service added and deleted a tenth as often, at least 10 times. */
@@ -38,7 +40,7 @@ export async function measureServices(
   await sleep(500);
   const changeMs = await changeEndpoints(proxy, size, samples);
   const { addedMs, deletedMs } = await addAndDelete(proxy, size, Math.max(10, Math.min(50, samples / 10)));
-  await sleep(restMs / 2);
+  await sleep(calmMs);
   const restBefore = cpuSecondsOf(proxy.pid);
   await sleep(restMs);
   const restCpuSeconds = cpuSecondsOf(proxy.pid) - restBefore;
