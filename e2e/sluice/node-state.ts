@@ -8,11 +8,13 @@ const questions: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'iptables (legacy)': ['iptables-legacy-save'],
   'ip6tables (legacy)': ['ip6tables-legacy-save'],
   sets: ['ipset', 'list', '-name'],
-  'nft tables': ['nft', 'list', 'tables'],
 };
 
-/** Lines of others that come and go by themselves: the CNI's port mappings, and comments with the time. */
-const others = /^#|CNI-|cni-/;
+/**
+ * Left out: the CNI's port mappings, which come and go by themselves, comments with the time, and what a table has that is
+ * empty (a kernel that has made one keeps it).
+ */
+const others = /^#|CNI-|cni-|^\*\w+$|^COMMIT$|^:[A-Z]+ ACCEPT$|^table /;
 
 /** Each question's name with its answer's lines. */
 export async function readNodeState(node: ClusterNode): Promise<Readonly<Record<string, readonly string[]>>> {

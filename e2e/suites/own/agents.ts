@@ -1,5 +1,6 @@
 /** Sluice's agents on the cluster's nodes. */
 import type { Cluster } from '../../cluster/cluster.ts';
+import type { ClusterNode } from '../../cluster/node.ts';
 import { until } from '../../cluster/until.ts';
 
 const selector = ['-n', 'kube-system', '-l', 'app.kubernetes.io/name=sluice'] as const;
@@ -10,25 +11,38 @@ export async function rollAgents({ kubectl }: Cluster): Promise<void> {
   await agentsReady({ kubectl });
 }
 
-export async function agentsReady({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
+async function agentsReady({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
   await kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/sluice', '--timeout=180s']);
 }
 
 /** SIGKILL for every agent at once; returns when kubelet has started each again and it is ready. */
 export async function killAgents(cluster: Cluster): Promise<void> {
+  await withNewAgents(cluster, cluster.nodes, async (before) => {
+    for (const node of cluster.nodes) await killAgent(node, before);
+  });
+}
+
+/** Runs `body`, told the agents' containers by node, and returns when other containers run the agents of `nodes`, and are ready. */
+export async function withNewAgents(
+  cluster: Cluster,
+  nodes: readonly ClusterNode[],
+  body: (before: ReadonlyMap<string, string>) => Promise<void>,
+): Promise<void> {
   const before = await containers(cluster);
   if (before.size !== cluster.nodes.length) throw new Error(`${before.size} agents on ${cluster.nodes.length} nodes`);
-  for (const node of cluster.nodes) {
-    const container = before.get(node.place.name);
-    if (container === undefined) throw new Error(`no agent on ${node.place.name}`);
-    process.kill(await node.processOf(container), 'SIGKILL');
-  }
+  await body(before);
   const areNew = async (): Promise<boolean> => {
     const now = await containers(cluster);
-    return cluster.nodes.every(({ place: { name } }) => now.get(name) !== before.get(name));
+    return nodes.every(({ place: { name } }) => now.has(name) && now.get(name) !== before.get(name));
   };
   await until('agents to be started again', areNew, { timeoutMs: 120_000, everyMs: 500 });
   await agentsReady(cluster);
+}
+
+async function killAgent(node: ClusterNode, containersOf: ReadonlyMap<string, string>): Promise<void> {
+  const container = containersOf.get(node.place.name);
+  if (container === undefined) throw new Error(`no agent on ${node.place.name}`);
+  process.kill(await node.processOf(container), 'SIGKILL');
 }
 
 /** Node -> id of the agent's ready container. */

@@ -7,7 +7,7 @@ import { cleanNodes, stateBefore } from '../../sluice/clean-nodes.ts';
 import { helm, installSluice, uninstallSluice } from '../../sluice/install.ts';
 import { compareStates, readNodeState } from '../../sluice/node-state.ts';
 import type { CaseResult, SuiteContext } from '../suite.ts';
-import { agentsReady, killAgents, rollAgents } from './agents.ts';
+import { killAgents, rollAgents, withNewAgents } from './agents.ts';
 import { applyDemoPolicy, deleteDemo, expectWays, startDemo, ways } from './demo.ts';
 import { underProbe } from './probe.ts';
 
@@ -38,12 +38,14 @@ const cases: readonly OwnCase[] = [
   {
     name: 'rolling update: nothing passes that must not, nothing breaks that may pass',
     run: async (cluster, tell) => {
+      await demoWithPolicy(cluster);
       tell(JSON.stringify(await underProbe(cluster, async () => rollAgents(cluster))));
     },
   },
   {
     name: 'agents killed by SIGKILL: nothing passes that must not, nothing breaks that may pass',
     run: async (cluster, tell) => {
+      await demoWithPolicy(cluster);
       tell(JSON.stringify(await underProbe(cluster, async () => killAgents(cluster))));
     },
   },
@@ -52,9 +54,8 @@ const cases: readonly OwnCase[] = [
     run: async (cluster) => {
       const node = cluster.nodes[1];
       if (node === undefined) throw new Error('needs a second node');
-      await node.reboot();
-      await cluster.nodesReady();
-      await agentsReady(cluster);
+      await demoWithPolicy(cluster);
+      await withNewAgents(cluster, [node], async () => node.reboot());
       await startDemo(cluster);
       await expectWays(cluster);
     },
@@ -76,6 +77,13 @@ const cases: readonly OwnCase[] = [
     },
   },
 ];
+
+/** Any case may be run alone. */
+async function demoWithPolicy(cluster: Cluster): Promise<void> {
+  await startDemo(cluster);
+  await applyDemoPolicy(cluster);
+  await expectWays(cluster);
+}
 
 /** Runs the cases one after the other; a failed one does not keep the next from running. */
 export async function runOwn({ target, focus, results, progress }: SuiteContext): Promise<readonly CaseResult[]> {
