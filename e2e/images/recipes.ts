@@ -59,7 +59,8 @@ export const imageRecipes: readonly ImageRecipe[] = [
   },
   {
     name: 'agnhost',
-    names: [`${suites}/agnhost:2.63.0`],
+    // The other one is a Debian with a C library and dig, which this is.
+    names: [`${suites}/agnhost:2.63.0`, `${suites}/glibc-dns-testing:2.0.0`],
     programs: ['agnhost', 'coredns'],
     entrypoint: ['/agnhost'],
     command: ['pause'],
