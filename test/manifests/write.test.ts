@@ -32,7 +32,7 @@ test('a complete cluster reads back as it was, places and all, and nothing more 
     }),
     { numRuns: 400 },
   );
-});
+}, 60_000);
 
 test('the text of a pod', () => {
   const pod = fill(`apiVersion: v1
