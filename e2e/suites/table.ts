@@ -3,37 +3,24 @@ import { join } from 'node:path';
 import { defaults, runDifferential } from '../differential/run.ts';
 import { chartSuite } from '../chart/suite.ts';
 import { kubeSource } from '../kube-source/suite.ts';
-import type { ClusterSuite, LoneSuite, Suite } from './suite.ts';
+import type { CniKind } from '../cluster/node-config.ts';
+import type { ClusterSuite, LoneSuite, Suite, SuiteContext } from './suite.ts';
 import { runOwn } from './own/own.ts';
+import type { Choice } from './upstream.ts';
 import { choiceOf, runUpstream } from './upstream.ts';
 
 /** No kernel here has SCTP sockets; what speaks SCTP through them cannot be tried. */
 const withoutSctp = String.raw`SCTPConnectivity|using SCTP`;
 
-const netpol: ClusterSuite = {
-  name: 'netpol',
-  cnis: ['ptp', 'bridge'],
-  run: async (context) =>
-    runUpstream(
-      context,
-      context.isFull ? { focus: String.raw`\[sig-network\] Netpol `, skip: withoutSctp } : choiceOf(list('netpol')),
-    ),
-};
+const netpol = upstreamSuite('netpol', ['ptp', 'bridge'], {
+  focus: String.raw`\[sig-network\] Netpol `,
+  skip: withoutSctp,
+});
 
-const service: ClusterSuite = {
-  name: 'service',
-  cnis: ['ptp'],
-  run: async (context) =>
-    runUpstream(
-      context,
-      context.isFull
-        ? {
-            focus: String.raw`\[sig-network\] (Services|Networking|EndpointSlice|EndpointSliceMirroring|Conntrack|KubeProxy|DNS|HostPort|Service endpoints latency) `,
-            skip: String.raw`${withoutSctp}|\[Disruptive\]|\[Serial\]|\[Feature:|\[Alpha\]|\[Slow\]|LoadBalancer|DualStack|IPv6`,
-          }
-        : choiceOf(list('service')),
-    ),
-};
+const service = upstreamSuite('service', ['ptp'], {
+  focus: String.raw`\[sig-network\] (Services|Networking|EndpointSlice|EndpointSliceMirroring|Conntrack|KubeProxy|DNS|HostPort|Service endpoints latency) `,
+  skip: String.raw`${withoutSctp}|\[Disruptive\]|\[Serial\]|\[Feature:|\[Alpha\]|\[Slow\]|LoadBalancer|DualStack|IPv6`,
+});
 
 /** Sluice's Services beside the real kube-proxy's, through a real API server; no cluster. */
 const differential: LoneSuite = {
@@ -56,6 +43,15 @@ const differential: LoneSuite = {
 const own: ClusterSuite = { name: 'own', cnis: ['ptp'], entersNodes: true, run: runOwn };
 
 export const suites: readonly Suite[] = [own, netpol, service, chartSuite, differential, kubeSource];
+
+/** Its list by default; all of it, or what of all of it is asked for, else. */
+function upstreamSuite(name: string, cnis: readonly CniKind[], whole: Choice): ClusterSuite {
+  const choose = ({ focus, isFull }: SuiteContext): Choice => {
+    if (focus !== undefined) return { ...whole, focus: `${whole.focus}.*(${focus})` };
+    return isFull ? whole : choiceOf(list(name));
+  };
+  return { name, cnis, run: async (context) => runUpstream(context, choose(context)) };
+}
 
 function list(name: string): string {
   return join(import.meta.dirname, `${name}.txt`);
