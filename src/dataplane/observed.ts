@@ -95,7 +95,9 @@ export function parseIpSetSave(text: string): ReadonlyMap<string, ObservedSet> {
 /** What a hook is compared by, and the chain it leads to. `text` is without `-A CHAIN`. */
 export function identifyHook(text: string): { readonly id: string; readonly target: string } {
   const target = /(?:^| )(?:-j|-g|--jump|--goto) (\S+)/.exec(text)?.[1] ?? '';
-  return { id: caliHash(text) ?? normaliseKubeRule(text), target };
+  const hash = caliHash(text);
+  // The hash alone can be anybody's: what counts is where the packets go.
+  return { id: hash === undefined ? normaliseKubeRule(text) : `${hash} ${target}`, target };
 }
 
 /** Reads what `ipset list -t` printed: names and how many members. */

@@ -101,6 +101,15 @@ test.each<
     { deletes: [jumpText, kubeText, jumpText, lastText], inserts: [jumpText, kubeText], appends: [lastText] },
   ],
   [
+    'our hash before another target',
+    [jumpText.replace('--jump cali-FORWARD', '--jump cali-OTHER'), kubeText, lastText],
+    {
+      deletes: [jumpText.replace('--jump cali-FORWARD', '--jump cali-OTHER'), kubeText, lastText],
+      inserts: [jumpText, kubeText],
+      appends: [lastText],
+    },
+  ],
+  [
     'an old hook of ours below',
     [jumpText, kubeText, lastText, '-m comment --comment "cali:0123456789abcdef" -j ACCEPT'],
     { deletes: [lastText, '-m comment --comment "cali:0123456789abcdef" -j ACCEPT'], inserts: [], appends: [lastText] },

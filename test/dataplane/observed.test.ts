@@ -38,8 +38,8 @@ test('a saved table: our chains by their hashes, our hooks by place, nothing of 
   ]);
   expect([...hooks.keys()]).toEqual(['FORWARD']);
   expect(hooks.get('FORWARD')?.map(({ position, id, target }) => [position, id, target])).toEqual([
-    [2, 'wUHhoiAYhphO9Mso', 'cali-FORWARD'],
-    [5, 'MH9kMp5aNICL-Olv', 'ACCEPT'],
+    [2, 'wUHhoiAYhphO9Mso cali-FORWARD', 'cali-FORWARD'],
+    [5, 'MH9kMp5aNICL-Olv ACCEPT', 'ACCEPT'],
   ]);
   expect(hooks.get('FORWARD')?.[0]?.text).toBe('-m comment --comment "cali:wUHhoiAYhphO9Mso" -j cali-FORWARD');
 });
