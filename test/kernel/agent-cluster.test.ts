@@ -160,8 +160,9 @@ describeKernel('the agent on a cluster', () => {
     const agent = start(kubeconfig(url), flags);
     await untilTrue('readiness names it', async () => (await readyz()).includes(reason));
     expect(await rules()).toBe('');
-    const told = (await agent.log()).split('\n').filter((line) => line.includes('"level":"error"'));
-    expect(told).toHaveLength(1);
+    const told = async () => (await agent.log()).split('\n').filter((line) => line.includes('"level":"error"'));
+    await untilTrue('the log tells it', async () => (await told()).length > 0);
+    expect(await told()).toHaveLength(1);
     await api.tell({ do: 'put', path: paths.nodes, object: { metadata: { name: 'n2' }, spec: {} } });
     await api.tell({ do: 'allow', path: paths.policies });
     await untilTrue('ready', async () => (await readyz()) === 'ok\n');
