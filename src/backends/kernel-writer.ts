@@ -23,6 +23,8 @@ export interface WriterOptions {
   readonly backend: Backend;
   /** Pauses before the tries after the first, when the machine (not the kernel's judgement) is at fault. */
   readonly retryDelaysMs?: readonly number[];
+  /** Pauses before a set that is still in use is destroyed once more: nf_tables frees the rules that referred to it after the write. */
+  readonly letGoDelaysMs?: readonly number[];
 }
 
 export interface WriteReport {
@@ -52,6 +54,7 @@ export const wholeKernel: ReadScope = { tables: tableNames, ipSets: true };
 export class KernelWriter {
   readonly #backend: Backend;
   readonly #retryDelaysMs: readonly number[];
+  readonly #letGoDelaysMs: readonly number[];
   readonly #queue = new PQueue({ concurrency: 1 });
   readonly #observed = new ObservedStore();
   readonly #refusals = new Refusals();
@@ -61,8 +64,9 @@ export class KernelWriter {
   readonly #kept = new Map<string, number>();
   #counts = noCounts();
 
-  constructor({ backend, retryDelaysMs = [50, 200, 1_000] }: WriterOptions) {
+  constructor({ backend, retryDelaysMs = [50, 200, 1_000], letGoDelaysMs = [10, 50, 150] }: WriterOptions) {
     this.#backend = backend;
+    this.#letGoDelaysMs = letGoDelaysMs;
     this.#retryDelaysMs = retryDelaysMs;
   }
 
@@ -89,7 +93,9 @@ export class KernelWriter {
       if (retryRefused) this.#refusals.clear();
       await this.#destroyKept(dataplane);
       this.#unread = union(this.#unread, scope);
-      return this.#readAndMend(dataplane);
+      const found = await this.#readAndMend(dataplane);
+      await this.#waitForKept(dataplane);
+      return found;
     });
   }
 
@@ -112,6 +118,7 @@ export class KernelWriter {
         await this.#destroyKept(dataplane);
         const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed, this.#backend.pieces);
         await this.#execute(steps, (write) => this.#apply(write, scopeOf(write)));
+        await this.#waitForKept(dataplane);
         return none;
       } catch (error) {
         if (!isExpected(error)) throw error;
@@ -165,6 +172,14 @@ export class KernelWriter {
     const names = [...this.#kept.keys()].filter((name) => !wanted.has(name) && this.#observed.ipSets.has(name));
     for (const name of this.#kept.keys()) if (!names.includes(name)) this.#kept.delete(name);
     if (names.length > 0) await this.#apply({ kind: 'destroy-sets', names }, setsAlone);
+  }
+
+  async #waitForKept(dataplane: Dataplane): Promise<void> {
+    for (const delayMs of this.#letGoDelaysMs) {
+      if (this.#kept.size === 0) return;
+      await sleep(delayMs);
+      await this.#destroyKept(dataplane);
+    }
   }
 
   #rememberKept(names: readonly string[], kept: readonly string[]): void {

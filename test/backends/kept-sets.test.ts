@@ -19,7 +19,7 @@ const change = {
 const nothing = { ipSets: [], chains: [], hooks: [] };
 
 /** A kernel in which no set can be destroyed `busy` times. */
-async function setUp(busy: number) {
+async function setUp(busy: number, letGoDelaysMs: readonly number[] = []) {
   const kernel = new FakeKernel();
   let left = busy;
   let tries = 0;
@@ -33,11 +33,16 @@ async function setUp(busy: number) {
     return kernel.run(argv, options);
   };
   const backend = new KernelBackend({ run, variant: 'nft', ownership: { services: false } });
-  const writer = new KernelWriter({ backend, retryDelaysMs: [0] });
+  const writer = new KernelWriter({ backend, retryDelaysMs: [0], letGoDelaysMs });
   await writer.resync(before);
   await writer.update(change, after);
   return { kernel, writer, tries: () => tries };
 }
+
+test('what the kernel lets go of soon goes with the write itself', async () => {
+  const { kernel } = await setUp(2, [0, 0]);
+  expect(kernel.sets.has(old.name, 'inet')).toBe(false);
+});
 
 test('the next write destroys it, whatever it is about', async () => {
   const { kernel, writer } = await setUp(1);
