@@ -16,14 +16,7 @@ export function violations(sourceRoot: string): readonly string[] {
 }
 
 function violation(file: string, layer: string, specifier: string): readonly string[] {
-  if (!specifier.startsWith('.')) {
-    if (specifier === 'execa' && file === processFile) return [];
-    if (processModules.includes(specifier)) {
-      return [`${file}: ${specifier} is for ${processFile} alone`];
-    }
-    const isPure = !pureLayers.includes(layer) || pureModules.includes(specifier);
-    return isPure ? [] : [`${file}: the pure layer ${layer} may not import ${specifier}`];
-  }
+  if (!specifier.startsWith('.')) return packageViolation(file, layer, specifier);
   const path = join(dirname(file), specifier);
   // The version is data of the project, not a layer.
   if (path === '../package.json') return [];
@@ -31,6 +24,13 @@ function violation(file: string, layer: string, specifier: string): readonly str
   if (mainFiles.includes(layer)) return to === 'cli' ? [] : [`${file}: main may import cli only, not ${to}`];
   if (to === layer || (mayImport[layer] ?? []).includes(to)) return [];
   return [`${file}: ${layer} may not import ${to}`];
+}
+
+function packageViolation(file: string, layer: string, specifier: string): readonly string[] {
+  if (specifier === 'execa' && file === processFile) return [];
+  if (processModules.includes(specifier)) return [`${file}: ${specifier} is for ${processFile} alone`];
+  const isPure = !pureLayers.includes(layer) || pureModules.includes(specifier);
+  return isPure ? [] : [`${file}: the pure layer ${layer} may not import ${specifier}`];
 }
 
 /** The first folder below the source root. */

@@ -54,7 +54,7 @@ class Node {
   }
 }
 
-async function* never(): AsyncGenerator<unknown> {
+async function* never(): AsyncGenerator {
   // No event.
 }
 
