@@ -70,11 +70,15 @@ function withName(args: readonly string[]): readonly string[] {
 
 /** Which pod answers is chance, and so is a millisecond; whom it saw is not. */
 function likeAny(output: string): string {
-  return output
-    .replaceAll(/"pod":"([a-z]+)-\d","node":"node\d"/g, '"pod":"$1-?","node":"node?"')
-    .replaceAll(/"server":"[\d.]+"/g, '"server":"?"')
-    .replace(/after \d+ milliseconds/, 'after ? milliseconds')
-    .replace(/^lab \S+ is up/, 'lab ? is up')
-    .replace(/^taken away: \S+/, 'taken away: ?')
-    .replace(/^(?:.+ +(?:STREAM|DGRAM|RAW) *\S*\n)+$/, (lines) => lines.split('\n').toSorted().join('\n'));
+  return (
+    output
+      .replaceAll(/"pod":"([a-z]+)-\d","node":"node\d"/g, '"pod":"$1-?","node":"node?"')
+      .replaceAll(/"server":"[\d.]+"/g, '"server":"?"')
+      // The node's own address, by the way that the packet takes to the pod which was drawn: its own, or another node's.
+      .replaceAll(/"client":"(?:10\.88\.\d+\.1|172\.31\.255\.\d+)"/g, '"client":"the node"')
+      .replace(/after \d+ milliseconds/, 'after ? milliseconds')
+      .replace(/^lab \S+ is up/, 'lab ? is up')
+      .replace(/^taken away: \S+/, 'taken away: ?')
+      .replace(/^(?:.+ +(?:STREAM|DGRAM|RAW) *\S*\n)+$/, (lines) => lines.split('\n').toSorted().join('\n'))
+  );
 }
