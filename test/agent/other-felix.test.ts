@@ -1,46 +1,14 @@
 /** A live Felix is found by any of the ways it shows; an earlier one's chains, ours, and strangers are not taken for one. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { felixRefusal, findFelix } from '../../src/agent/other-felix.ts';
 import type { FelixSurroundings } from '../../src/agent/other-felix.ts';
 import type { Run } from '../../src/backends/exec.ts';
 import { iptablesRestoreText } from '../../src/dataplane/restore-text.ts';
 import { routed, testNode } from '../compile/node.ts';
 import { pod } from '../policy/objects.ts';
+import { neighboursOfEachTest } from './neighbours.ts';
 
-let procDirectory: string;
-const servers: Server[] = [];
-
-beforeEach(() => {
-  procDirectory = mkdtempSync(join(tmpdir(), 'sluice-proc-'));
-  runProcess('self', 'node', 'net:[1]');
-});
-afterEach(() => {
-  rmSync(procDirectory, { recursive: true });
-  for (const server of servers.splice(0)) server.close();
-});
-
-function runProcess(pid: string, comm: string, netns: string, args: readonly string[] = []): void {
-  mkdirSync(join(procDirectory, pid, 'ns'), { recursive: true });
-  writeFileSync(join(procDirectory, pid, 'comm'), `${comm}\n`);
-  writeFileSync(join(procDirectory, pid, 'cmdline'), [comm, ...args, ''].join('\0'));
-  symlinkSync(netns, join(procDirectory, pid, 'ns', 'net'));
-}
-
-async function answering(body: string, statusCode = 200): Promise<number> {
-  const server = createServer((_request, response) => response.writeHead(statusCode).end(body));
-  servers.push(server);
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
-  return (server.address() as AddressInfo).port;
-}
+const neighbours = neighboursOfEachTest();
 
 const { dataplane } = testNode([{ pod: pod('a/x', { ips: ['10.9.0.7'] }), binding: routed('cali1') }], []);
 const ours = iptablesRestoreText(dataplane, 'ipv4');
@@ -52,7 +20,10 @@ function find(around: Partial<FelixSurroundings>, saved = ''): Promise<string | 
     expect(argv).toEqual(['iptables-nft-save', '-t', 'filter']);
     return Promise.resolve({ stdout: saved, stderr: '', durationMs: 1 });
   };
-  return findFelix({ run, variant: 'nft' }, { healthPort: 1, metricsPort: 1, procDirectory, ...around });
+  return findFelix(
+    { run, variant: 'nft' },
+    { healthPort: 1, metricsPort: 1, procDirectory: neighbours.procDirectory, ...around },
+  );
 }
 
 test('nobody is there, whatever chains there are', async () => {
@@ -64,34 +35,34 @@ test.each([
   ['calico-felix', []],
   ['calico-node', ['-felix']],
 ])('%s %j runs in this network namespace', async (comm, args) => {
-  runProcess('4711', comm, 'net:[1]', args);
+  neighbours.run('4711', comm, 'net:[1]', args);
   expect(await find({})).toBe('process 4711');
 });
 
 test("calico-node's other halves, and one of another network namespace", async () => {
-  runProcess('4711', 'calico-node', 'net:[1]', ['-confd']);
-  runProcess('4712', 'calico-node', 'net:[2]', ['-felix']);
-  runProcess('4713', 'calico-node-like', 'net:[1]', ['-felix']);
+  neighbours.run('4711', 'calico-node', 'net:[1]', ['-confd']);
+  neighbours.run('4712', 'calico-node', 'net:[2]', ['-felix']);
+  neighbours.run('4713', 'calico-node-like', 'net:[1]', ['-felix']);
   expect(await find({})).toBeUndefined();
 });
 
 test('its metrics', async () => {
-  const metricsPort = await answering('# HELP x\nfelix_active_local_endpoints 3\n');
+  const metricsPort = await neighbours.answering('# HELP x\nfelix_active_local_endpoints 3\n');
   expect(await find({ metricsPort })).toBe(`it answers on 127.0.0.1:${metricsPort}/metrics`);
 });
 
 test.each([200, 204, 503])('its health port answers %i, and its own chains are there', async (status) => {
-  const healthPort = await answering('', status);
+  const healthPort = await neighbours.answering('', status);
   expect(await find({ healthPort }, felixs)).toBe(
     `it answers on 127.0.0.1:${healthPort}/liveness, and its chain cali-cidr-block is in table filter`,
   );
 });
 
 test('others answer on its ports, also beside chains of ours', async () => {
-  const [healthPort, metricsPort] = [await answering('ok'), await answering('go_goroutines 7\n')];
+  const [healthPort, metricsPort] = [await neighbours.answering('ok'), await neighbours.answering('go_goroutines 7\n')];
   expect(ours).toContain(':cali-FORWARD ');
   expect(await find({ healthPort, metricsPort }, ours)).toBeUndefined();
-  expect(await find({ healthPort: await answering('', 404) }, felixs)).toBeUndefined();
+  expect(await find({ healthPort: await neighbours.answering('', 404) }, felixs)).toBeUndefined();
 });
 
 test('the refusal says what was seen and what to do', () => {

@@ -1,11 +1,14 @@
 /** The agent of one node of a lab, started and ended by the test itself. */
 import { existsSync, readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import type { ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
 import { spawnProcess } from '../../src/backends/exec.ts';
 import { askAgent } from '../../src/lab/ask-agent.ts';
+import { namespaceOf } from '../../src/lab/exec.ts';
+import { runDirectory } from '../../src/lab/run-directory.ts';
+import type { TestLab } from './lab-fixture.ts';
 import { untilTrue } from './lab-fixture.ts';
 import { inside } from './raw-packets.ts';
 
@@ -25,6 +28,18 @@ export interface AgentPlace {
   readonly flags?: readonly string[];
   /** Default: the run directory. */
   readonly logDir?: string;
+}
+
+/** Of the agent of `node-a` in a lab that has none of its own. Makes its run directory below `temporary`. */
+export async function placeInLab(
+  lab: TestLab,
+  temporary: string,
+  settings: Pick<AgentPlace, 'variant' | 'services'>,
+): Promise<AgentPlace> {
+  const runDir = join(temporary, 'run');
+  await mkdir(runDir);
+  const netns = namespaceOf(lab.state, 'node/node-a');
+  return { netns, node: 'node-a', manifests: runDirectory(lab.name).cluster, runDir, ...settings };
 }
 
 const ownMain = join(import.meta.dirname, '..', '..', 'src', 'main.ts');

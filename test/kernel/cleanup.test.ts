@@ -1,12 +1,10 @@
 /** `sluice cleanup` on a real kernel: allowed traffic never stops, also when it is killed at any write and called again; nothing foreign is touched. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { spawnProcess } from '../../src/backends/exec.ts';
-import { namespaceOf } from '../../src/lab/exec.ts';
-import { runDirectory } from '../../src/lab/run-directory.ts';
-import { AgentProcess, cleanNode, type AgentPlace } from './agent-process.ts';
+import { AgentProcess, cleanNode, placeInLab, type AgentPlace } from './agent-process.ts';
 import { watchedFlows } from './changing-states.ts';
 import { addForeignRules } from './foreign-rules.ts';
 import { foreignImageOf, imageOf } from './kernel-image.ts';
@@ -32,10 +30,7 @@ for (const variant of ['nft', 'legacy'] as const) {
       );
       temporary = await mkdtemp(join(tmpdir(), 'sluice-cleanup-'));
       points = await KillPoints.create(temporary, variant);
-      const netns = namespaceOf(lab.state, 'node/node-a');
-      const manifests = runDirectory(lab.name).cluster;
-      place = { netns, node: 'node-a', manifests, runDir: join(temporary, 'run'), variant };
-      await mkdir(place.runDir);
+      place = await placeInLab(lab, temporary, { variant });
       await addForeignRules(place);
       foreign = await foreignImageOf(place);
     }, 400_000);

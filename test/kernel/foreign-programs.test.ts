@@ -1,12 +1,11 @@
 /** Docker, kube-proxy, flannel, firewalld and an administrator on one node with us: their rules stay as they wrote them, in their order. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { askAgent } from '../../src/lab/ask-agent.ts';
-import { namespaceOf } from '../../src/lab/exec.ts';
-import { pause, runDirectory } from '../../src/lab/run-directory.ts';
-import { AgentProcess, type AgentPlace, cleanNode } from './agent-process.ts';
+import { pause } from '../../src/lab/run-directory.ts';
+import { AgentProcess, type AgentPlace, cleanNode, placeInLab } from './agent-process.ts';
 import { addNativeTables, addOwnRules, addPrograms, nativeImage, syncKubeProxy } from './foreign-programs.ts';
 import { testLab, type TestLab } from './lab-fixture.ts';
 import { describeKernel } from './netns.ts';
@@ -28,10 +27,7 @@ for (const variant of ['nft', 'legacy'] as const) {
       const ipFamilies = ['ipv4', 'ipv6'] as const;
       lab = await testLab({ 'cluster.yaml': trapManifests }, { ipFamilies, agents: false });
       temporary = await mkdtemp(join(tmpdir(), 'sluice-foreign-'));
-      const netns = namespaceOf(lab.state, 'node/node-a');
-      const manifests = runDirectory(lab.name).cluster;
-      place = { netns, node: 'node-a', manifests, runDir: join(temporary, 'run'), variant, services: false };
-      await mkdir(place.runDir);
+      place = await placeInLab(lab, temporary, { variant, services: false });
       await addPrograms(place);
       await addNativeTables(place);
     });

@@ -1,12 +1,10 @@
 /** The agent is killed at every single write, on a real kernel and under packets that never stop: before it, after it, and while it goes on alone. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { namespaceOf } from '../../src/lab/exec.ts';
-import { runDirectory } from '../../src/lab/run-directory.ts';
 import type { AgentPlace } from './agent-process.ts';
-import { AgentProcess, cleanNode } from './agent-process.ts';
+import { AgentProcess, cleanNode, placeInLab } from './agent-process.ts';
 import { addForeignRules } from './foreign-rules.ts';
 import { foreignImageOf, imageOf } from './kernel-image.ts';
 import type { KillWay } from './kill-wrappers.ts';
@@ -35,10 +33,7 @@ for (const { cni, variant, ways } of choices) {
     beforeAll(async () => {
       lab = await testLab({ 'cluster.yaml': changingStates[0] }, { cni, ipFamilies: ['ipv4', 'ipv6'], agents: false });
       temporary = await mkdtemp(join(tmpdir(), 'sluice-kill-'));
-      const netns = namespaceOf(lab.state, 'node/node-a');
-      const manifests = runDirectory(lab.name).cluster;
-      place = { netns, node: 'node-a', manifests, runDir: join(temporary, 'run'), variant };
-      await mkdir(place.runDir);
+      place = await placeInLab(lab, temporary, { variant });
       await addForeignRules(place);
       foreign = await foreignImageOf(place);
       points = await KillPoints.create(temporary, variant);

@@ -1,12 +1,12 @@
 /** The agent's end and its next start, on a real kernel: what stays, what is not written again, what is mended, what is nobody's business. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { spawnProcess } from '../../src/backends/exec.ts';
 import { namespaceOf } from '../../src/lab/exec.ts';
-import { pause, runDirectory } from '../../src/lab/run-directory.ts';
-import { AgentProcess, type AgentPlace, cleanNode } from './agent-process.ts';
+import { pause } from '../../src/lab/run-directory.ts';
+import { AgentProcess, type AgentPlace, cleanNode, placeInLab } from './agent-process.ts';
 import { addForeignRules } from './foreign-rules.ts';
 import { countersOf, foreignImageOf, handlesOf, imageOf } from './kernel-image.ts';
 import { testLab, type TestLab } from './lab-fixture.ts';
@@ -31,15 +31,7 @@ for (const { cni, variant } of choices) {
     beforeAll(async () => {
       lab = await testLab({ 'cluster.yaml': trapManifests }, { cni, ipFamilies: families, agents: false });
       temporary = await mkdtemp(join(tmpdir(), 'sluice-restart-'));
-      const netns = namespaceOf(lab.state, 'node/node-a');
-      place = {
-        netns,
-        node: 'node-a',
-        manifests: runDirectory(lab.name).cluster,
-        runDir: join(temporary, 'run'),
-        variant,
-      };
-      await mkdir(place.runDir);
+      place = await placeInLab(lab, temporary, { variant });
       await addForeignRules(place);
       before = await foreignImageOf(place);
       expect(before).toContain('mycali');

@@ -5,9 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { run } from '../../src/backends/exec.ts';
-import { namespaceOf } from '../../src/lab/exec.ts';
-import { pause, runDirectory } from '../../src/lab/run-directory.ts';
-import { AgentProcess, cleanNode, type AgentPlace } from './agent-process.ts';
+import { pause } from '../../src/lab/run-directory.ts';
+import { AgentProcess, cleanNode, placeInLab, type AgentPlace } from './agent-process.ts';
 import { changingStates, watchedFlows } from './changing-states.ts';
 import { addForeignRules } from './foreign-rules.ts';
 import { foreignImageOf, imageOf } from './kernel-image.ts';
@@ -33,10 +32,7 @@ for (const variant of ['nft', 'legacy'] as const) {
     beforeAll(async () => {
       lab = await testLab({ 'cluster.yaml': changingStates[0] }, { cni: 'ptp', ipFamilies: families, agents: false });
       temporary = await mkdtemp(join(tmpdir(), 'sluice-upgrade-'));
-      const netns = namespaceOf(lab.state, 'node/node-a');
-      const manifests = runDirectory(lab.name).cluster;
-      place = { netns, node: 'node-a', manifests, runDir: join(temporary, 'run'), variant };
-      await mkdir(place.runDir);
+      place = await placeInLab(lab, temporary, { variant });
       await addForeignRules(place);
       foreign = await foreignImageOf(place);
       const agent = await AgentProcess.start(place);
