@@ -106,7 +106,7 @@ for (const variant of ['nft', 'legacy'] as const) {
       await put('cluster.yaml', cluster);
       await put('policy.yaml', policy);
       await running?.untilSettled(1);
-      expect(await imageOf(place)).toBe(image);
+      await expect.poll(() => imageOf(place), { timeout: 10_000 }).toBe(image);
     });
 
     test('manifests that vanish at once, as with a volume that is unmounted, change nothing', async () => {

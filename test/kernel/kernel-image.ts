@@ -1,4 +1,5 @@
 /** What a node's kernel holds, as text: to compare before and after, ours apart from what is foreign. */
+import { pause } from '../../src/lab/run-directory.ts';
 import { sortedSave } from './saved-text.ts';
 import { inside } from './raw-packets.ts';
 import type { NodeKernel } from './without.ts';
@@ -9,6 +10,21 @@ const programs = ['iptables', 'ip6tables'] as const;
 export async function imageOf({ netns, variant }: NodeKernel): Promise<string> {
   const rules = await Promise.all(programs.map((program) => inside(netns, [`${program}-${variant}-save`])));
   return [...rules.map(sortedSave), await setsOf(netns, () => true)].join('\n');
+}
+
+/**
+ * The image under an agent that has come to rest. A set that the kernel holds a moment longer than its last rule is destroyed by
+ * the next look (`driftCheckSeconds`, 2), so what stays the same for longer than that is what the agent wants.
+ */
+export async function lastingImageOf(kernel: NodeKernel): Promise<string> {
+  let image = await imageOf(kernel);
+  for (let tries = 0; tries < 10; tries += 1) {
+    await pause(2_500);
+    const later = await imageOf(kernel);
+    if (later === image) return image;
+    image = later;
+  }
+  throw new Error('the kernel does not come to rest');
 }
 
 /** What is not ours, byte for byte but for counters and the order of tables. */

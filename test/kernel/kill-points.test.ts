@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AgentPlace } from './agent-process.ts';
 import { AgentProcess, cleanNode, placeInLab } from './agent-process.ts';
 import { addForeignRules } from './foreign-rules.ts';
-import { foreignImageOf, imageOf } from './kernel-image.ts';
+import { foreignImageOf, imageOf, lastingImageOf } from './kernel-image.ts';
 import type { KillWay } from './kill-wrappers.ts';
 import { KillPoints } from './kill-wrappers.ts';
 import type { TestLab } from './lab-fixture.ts';
@@ -41,8 +41,8 @@ for (const { cni, variant, ways } of choices) {
         await lab.write('cluster.yaml', state);
         const agent = AgentProcess.launch(place);
         await agent.untilSettled(policiesOf(index));
+        images.push(await lastingImageOf(place));
         await agent.end('SIGTERM');
-        images.push(await imageOf(place));
       }
       expect(images[0]).not.toBe(images[1]);
     });

@@ -8,7 +8,7 @@ import { namespaceOf } from '../../src/lab/exec.ts';
 import { pause } from '../../src/lab/run-directory.ts';
 import { AgentProcess, type AgentPlace, cleanNode, placeInLab } from './agent-process.ts';
 import { addForeignRules } from './foreign-rules.ts';
-import { countersOf, foreignImageOf, handlesOf, imageOf } from './kernel-image.ts';
+import { countersOf, foreignImageOf, handlesOf, imageOf, lastingImageOf } from './kernel-image.ts';
 import { testLab, type TestLab } from './lab-fixture.ts';
 import { describeKernel } from './netns.ts';
 import { arrivalsWhile } from './raw-packets.ts';
@@ -93,13 +93,13 @@ for (const { cni, variant } of choices) {
       await running.untilSettled(5);
       const flows = { 'mallory -> server': 'allowed', 'mallory -> open': 'denied', 'friend -> jailed': 'denied' };
       expect(await verdictsOf(lab.state, Object.keys(flows))).toEqual(flows);
-      const mended = await imageOf(place);
+      const mended = await lastingImageOf(place);
       expect(await imageAfterFreshStart()).toBe(mended);
       await lab.write('cluster.yaml', trapManifests);
       await lab.remove('open.yaml');
       await running.untilSettled(4);
       await expectPoliced();
-      const changedInPlace = await imageOf(place);
+      const changedInPlace = await lastingImageOf(place);
       expect(await imageAfterFreshStart()).toBe(changedInPlace);
     });
 
@@ -115,7 +115,7 @@ for (const { cni, variant } of choices) {
         expect(await foreignImageOf(place)).toBe(before);
       }
       running = await AgentProcess.start(place);
-      expect(await imageOf(place)).toBe(image);
+      await expect.poll(() => imageOf(place), { timeout: 10_000 }).toBe(image);
       await expectPoliced();
     });
 
