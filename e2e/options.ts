@@ -18,6 +18,7 @@ export interface Options {
   /** Leave the cluster as it is in the end. */
   readonly keep: boolean;
   readonly proxy: Proxy;
+  readonly processes: number;
 }
 
 export const usage = `npm run e2e -- [OPTIONS]
@@ -28,6 +29,7 @@ export const usage = `npm run e2e -- [OPTIONS]
   --kubeconfig FILE   on this cluster, with what is installed there; none is built
   --keep              leave the cluster in the end, until the next run or \`node e2e/run.ts down\`
   --proxy NAME        sluice | kube-proxy | none: what serves the cluster that is built (default sluice)
+  --processes N       how many of upstream's test programs share the specs of a suite (default 2)
 node e2e/run.ts up [--cni ptp|bridge] [--proxy NAME]     a cluster to look at
 node e2e/run.ts down                                     takes it away`;
 
@@ -44,6 +46,7 @@ export function readOptions(args: readonly string[]): Options {
       kubeconfig: { type: 'string' },
       keep: { type: 'boolean', default: false },
       proxy: { type: 'string', default: 'sluice' },
+      processes: { type: 'string', default: '2' },
     },
   });
   const [command = 'test', ...rest] = positionals;
@@ -57,6 +60,7 @@ export function readOptions(args: readonly string[]): Options {
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
     keep: values.keep,
     proxy: oneOf('--proxy', values.proxy, ['sluice', 'kube-proxy', 'none'] as const),
+    processes: countOf('--processes', values.processes),
   };
 }
 
@@ -66,6 +70,11 @@ function suiteName(name: string): string {
     name,
     suites.map((suite) => suite.name),
   );
+}
+
+function countOf(what: string, value: string): number {
+  if (!/^[1-9]$/.test(value)) throw new Error(`${what} ${value}: expected a number from 1 to 9`);
+  return Number(value);
 }
 
 function oneOf<Choice extends string>(what: string, value: string, choices: readonly Choice[]): Choice {

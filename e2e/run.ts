@@ -5,6 +5,7 @@ import { run } from '../src/backends/exec.ts';
 import { MachineError, messageOf } from './build/machine.ts';
 import { binary, buildAll } from './build/build.ts';
 import type { Cluster } from './cluster/cluster.ts';
+import { processesOf } from './cluster/cgroups.ts';
 import { keptEstate } from './cluster/estate.ts';
 import type { CniKind } from './cluster/node-config.ts';
 import { readOptions, usage, type Options } from './options.ts';
@@ -115,7 +116,10 @@ async function testOnOwnCluster(options: Options, { cni, images, wanted, results
       cluster.estate.keep();
       console.log(handUse(cluster));
     } else {
+      const names = cluster.nodes.map(({ place }) => place.netns);
       await cluster.stop();
+      const left = names.flatMap(processesOf);
+      if (left.length > 0) results.addFailure(`cluster with CNI ${cni}`, `processes are left: ${left.join(' ')}`);
       if (!hasFailed) rmSync(join(folder, 'nodes'), { recursive: true, force: true });
     }
   }
@@ -146,9 +150,14 @@ async function runSuite(label: string, results: Results, body: () => Promise<rea
   say(`${label}: ${results.countOf(label)}`);
 }
 
-function contextOf({ isFull, focus }: Options, label: string, folder: string): Omit<SuiteContext, 'target' | 'cni'> {
+function contextOf(
+  { isFull, focus, processes }: Options,
+  label: string,
+  folder: string,
+): Omit<SuiteContext, 'target' | 'cni'> {
   return {
     isFull,
+    processes,
     ...(focus === undefined ? {} : { focus }),
     results: join(folder, 'logs', label.replace(/ .*/, '')),
     progress: (line) => say(`${label}: ${line}`),

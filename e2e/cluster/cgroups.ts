@@ -1,7 +1,8 @@
 /** One cgroup for each node: its daemons are in it, and kubelet puts every container below it. So it says what belongs to the node. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { markOf } from './running.ts';
 
 const mount = '/sys/fs/cgroup';
 
@@ -12,13 +13,18 @@ export function joinCgroup(name: string, pid: number): void {
   writeFileSync(join(folder, 'cgroup.procs'), String(pid));
 }
 
-/** Ends every process in a cgroup and below, at once, and removes it from every hierarchy. */
+/**
+ * Ends every process of a node, at once, and removes its cgroup from every hierarchy. A process that left the cgroup in one hierarchy
+ * is still in it in another, or in the node's network namespace, which has the same name; all are asked.
+ */
 export async function clearCgroup(name: string): Promise<void> {
   const deadline = Date.now() + 20_000;
-  for (let pids = processesIn(join(listing(), name)); pids.length > 0; pids = processesIn(join(listing(), name))) {
+  // What moves from one place to another while they are listed may be in neither: nothing twice is nothing.
+  for (let quiet = 0; quiet < 2; await sleep(50)) {
+    const pids = processesOf(name);
+    quiet = pids.length === 0 ? quiet + 1 : 0;
     if (Date.now() > deadline) throw new Error(`cgroup ${name}: processes ${pids.join(' ')} do not end`);
     for (const pid of pids) killHard(pid);
-    await sleep(50);
   }
   const hierarchies = [mount, ...readdirSync(mount).map((entry) => join(mount, entry))];
   for (const folder of hierarchies.map((hierarchy) => join(hierarchy, name))) {
@@ -26,18 +32,35 @@ export async function clearCgroup(name: string): Promise<void> {
   }
 }
 
-/** The hierarchy that is asked which processes a cgroup has: cgroup v2 has one, v1 one for each controller. */
-function listing(): string {
-  return existsSync(join(mount, 'cgroup.controllers')) ? mount : join(mount, 'pids');
+/** Processes, zombies left out, that are in a cgroup or below it in any hierarchy, or in the network namespace of that name. */
+export function processesOf(name: string): readonly number[] {
+  const netns = inodeOf(`/run/netns/${name}`);
+  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry));
+  return pids.filter((pid) => markOf(Number(pid)) !== undefined && isOf(pid, name, netns)).map(Number);
 }
 
-function processesIn(folder: string): readonly number[] {
-  if (!existsSync(folder)) return [];
-  const own = readFileSync(join(folder, 'cgroup.procs'), 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map(Number);
-  return [...own, ...childrenOf(folder).flatMap(processesIn)];
+function isOf(pid: string, name: string, netns: number | undefined): boolean {
+  if (netns !== undefined && inodeOf(`/proc/${pid}/ns/net`) === netns) return true;
+  try {
+    // HIERARCHY:CONTROLLERS:PATH, and " (deleted)" behind the path of one that was removed (cgroups(7)).
+    const paths = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');
+    return paths.some((line) => `${line.replace(/^\d+:[^:]*:/, '')}/`.startsWith(`/${name}/`));
+  } catch {
+    return false; // It has ended.
+  }
+}
+
+function inodeOf(file: string): number | undefined {
+  try {
+    return statSync(file).ino;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The hierarchy that a process is put into: cgroup v2 has one, v1 one for each controller. */
+function listing(): string {
+  return existsSync(join(mount, 'cgroup.controllers')) ? mount : join(mount, 'pids');
 }
 
 function removeCgroup(folder: string): void {

@@ -72,8 +72,9 @@ const plainFolders = ['/var/lib/containerd', '/var/lib/kubelet'];
 export async function startNode(options: NodeOptions): Promise<ClusterNode> {
   const { estate, topology, place } = options;
   prepareDisk(options);
-  estate.record({ kind: 'cgroups', name: cgroupOf(options) });
   await makeNodeNetns(estate, topology, place);
+  // After the namespace, so that its processes are ended while it can still be told by its name.
+  estate.record({ kind: 'cgroups', name: cgroupOf(options) });
   let pid = await startFirstProcess(options);
   const inside = (argv: Argv): Argv => ['nsenter', `--target=${pid}`, '--mount', '--uts', '--ipc', '--net', ...argv];
   const node: ClusterNode = {

@@ -27,6 +27,8 @@ export interface SuiteContext {
   readonly cni: CniKind;
   /** Everything, not the fixed part. */
   readonly isFull: boolean;
+  /** How many of upstream's test programs share a suite's specs, beside each other. */
+  readonly processes: number;
   /** Of case names: only these. */
   readonly focus?: string;
   /** Folder for logs and reports of this suite on this cluster. */

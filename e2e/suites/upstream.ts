@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { CommandError, run } from '../../src/backends/exec.ts';
 import { binary, buildAll } from '../build/build.ts';
 import { readJunit } from './junit.ts';
+import { escapeForGo, focusOf, sharesOf } from './shares.ts';
+import { SpecTeller } from './spec-teller.ts';
 import type { CaseResult, SuiteContext } from './suite.ts';
 
 export interface Choice {
@@ -24,24 +26,66 @@ export function choiceOf(file: string): Choice {
 }
 
 /**
- * Runs the chosen specs one after the other; progress tells each as it ends. Throws when the program could not run, or ran
- * another number of specs than the list has: a list that names no spec would pass by testing nothing.
+ * Runs the chosen specs, dealt out to as many test programs as `processes` says; progress tells each as it ends. Throws when the
+ * program could not run, or ran another number of specs than the list has: a list that names no spec would pass by testing nothing.
  */
 export async function runUpstream(context: SuiteContext, choice: Choice): Promise<readonly CaseResult[]> {
-  const { target, results, progress } = context;
+  const { results, progress, processes } = context;
   await buildAll(['e2e.test', 'kubectl'], progress);
   mkdirSync(results, { recursive: true });
-  const [report, logFile] = [join(results, 'junit.xml'), join(results, 'e2e.test.log')];
+  const chosen = await chosenSpecs(context, choice);
+  let ended = 0;
+  const tell = (line: string): void => progress(`${(ended += 1)} of ${chosen.length} ${line}`);
+  const shares = sharesOf(chosen, processes);
+  const done = await Promise.all(
+    shares.map(async (names, index) => {
+      const teller = new SpecTeller(tell);
+      return runSpecs(context, {
+        flags: [`--ginkgo.focus=${focusOf(names)}`],
+        label: shares.length === 1 ? '' : `-${index + 1}`,
+        hear: (piece) => teller.hear(piece),
+      });
+    }),
+  );
+  const cases = done.flat();
+  const ran = cases.filter(({ name }) => name.startsWith('[sig-')).length;
+  if (ran !== chosen.length) throw new Error(`${ran} specs ran, ${chosen.length} were chosen: see ${results}`);
+  return cases;
+}
+
+/** Names of the specs of a choice, asked of the program itself. */
+async function chosenSpecs(context: SuiteContext, { focus, skip, count }: Choice): Promise<readonly string[]> {
+  const flags = [
+    '--ginkgo.dry-run',
+    `--ginkgo.focus=${focus}`,
+    ...(skip === undefined ? [] : [`--ginkgo.skip=${skip}`]),
+  ];
+  const cases = await runSpecs(context, { flags, label: '-choice', hear: () => undefined });
+  const names = cases.map(({ name }) => name).filter((name) => name.startsWith('[sig-'));
+  const wanted = count ?? Math.max(names.length, 1);
+  if (names.length !== wanted) throw new Error(`${names.length} specs are chosen, not ${wanted}: ${focus}`);
+  return names;
+}
+
+interface SpecRun {
+  readonly flags: readonly string[];
+  /** Tells the files of this run from those of others. */
+  readonly label: string;
+  readonly hear: (piece: string) => void;
+}
+
+async function runSpecs(context: SuiteContext, { flags, label, hear }: SpecRun): Promise<readonly CaseResult[]> {
+  const { target, results } = context;
+  const [report, logFile] = [join(results, `junit${label}.xml`), join(results, `e2e.test${label}.log`)];
   const log = createWriteStream(logFile);
-  const teller = new SpecTeller(progress);
-  const argv = target.inside([binary('e2e.test'), ...flagsOf(context, choice, report)]);
+  const argv = target.inside([binary('e2e.test'), ...flagsOf(context, report), ...flags]);
   let failure: CommandError | undefined;
   try {
     await run(['nice', '-n', '5', ...argv], {
       timeoutMs: 4 * 3_600_000,
       onStdout: (piece) => {
         log.write(piece, 'latin1');
-        teller.hear(piece);
+        hear(piece);
       },
     });
   } catch (error) {
@@ -50,22 +94,15 @@ export async function runUpstream(context: SuiteContext, choice: Choice): Promis
   } finally {
     log.end();
   }
-  const cases = readReport(report, failure, logFile);
-  if (choice.count !== undefined && cases.length !== choice.count) {
-    throw new Error(`${cases.length} specs ran, the list has ${choice.count}: see ${logFile}`);
-  }
-  if (cases.length === 0) throw new Error(`no spec is called ${choice.focus}: see ${logFile}`);
-  return cases;
+  return readReport(report, failure, logFile);
 }
 
-function flagsOf({ target }: SuiteContext, choice: Choice, report: string): readonly string[] {
+function flagsOf({ target }: SuiteContext, report: string): readonly string[] {
   return [
     `--kubeconfig=${target.kubeconfig}`,
     '--provider=skeleton',
     `--num-nodes=${target.nodeCount}`,
     `--kubectl-path=${binary('kubectl')}`,
-    `--ginkgo.focus=${choice.focus}`,
-    ...(choice.skip === undefined ? [] : [`--ginkgo.skip=${choice.skip}`]),
     `--ginkgo.junit-report=${report}`,
     '--ginkgo.no-color',
     '--ginkgo.v',
@@ -81,36 +118,4 @@ function readReport(report: string, failure: CommandError | undefined, logFile: 
     const cause = failure?.message ?? 'it wrote no report';
     throw new Error(`e2e.test: ${cause}: see ${logFile}`, { cause: error });
   }
-}
-
-/** Hears the program's output, and tells a line for each spec that ends. */
-class SpecTeller {
-  readonly #progress: (line: string) => void;
-  #rest = '';
-  #current: string | undefined;
-  #count = 0;
-
-  constructor(progress: (line: string) => void) {
-    this.#progress = progress;
-  }
-
-  hear(piece: string): void {
-    const lines = `${this.#rest}${piece}`.split('\n');
-    this.#rest = lines.pop() ?? '';
-    for (const line of lines) this.#line(line);
-  }
-
-  #line(line: string): void {
-    // A spec's name comes when it begins; when it ends, "• [12.3 seconds]" or "• [FAILED] [12.3 seconds]".
-    if (line.startsWith('[sig-')) this.#current = line.trim();
-    const [, kind = 'passed', seconds] = /^\S+ (?:\[(\w+)\] )?\[(\d+\.\d+) seconds\]/.exec(line) ?? [];
-    if (seconds === undefined || this.#current === undefined) return;
-    this.#count += 1;
-    this.#progress(`${this.#count} ${kind.toLowerCase()} ${Math.round(Number(seconds))} s: ${this.#current}`);
-    this.#current = undefined;
-  }
-}
-
-function escapeForGo(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 }

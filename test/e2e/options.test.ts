@@ -17,6 +17,7 @@ describe('the command line', () => {
       cnis: ['ptp', 'bridge'],
       keep: false,
       proxy: 'sluice',
+      processes: 2,
     });
   });
 
@@ -32,6 +33,8 @@ describe('the command line', () => {
       '--keep',
       '--proxy',
       'kube-proxy',
+      '--processes',
+      '3',
     ];
     expect(readOptions(args)).toEqual({
       command: 'test',
@@ -41,6 +44,7 @@ describe('the command line', () => {
       focus: 'deny',
       keep: true,
       proxy: 'kube-proxy',
+      processes: 3,
     });
   });
 
@@ -49,6 +53,7 @@ describe('the command line', () => {
     [['--cni', 'flannel'], '--cni flannel: expected ptp, bridge'],
     [['sideways'], 'command sideways: expected test, up, down'],
     [['up', 'now'], 'unexpected argument now'],
+    [['--processes', '0'], '--processes 0: expected a number from 1 to 9'],
     [['--nix'], "Unknown option '--nix'"],
   ])('%j is refused', (args, message) => {
     expect(() => readOptions(args)).toThrow(message);

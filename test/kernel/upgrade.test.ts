@@ -127,7 +127,8 @@ for (const variant of ['nft', 'legacy'] as const) {
 /** Ours alone: what others have in the chain has to be there in the end. */
 async function deleteJump(place: AgentPlace): Promise<void> {
   const rules = (await jumps(place)).split('\n');
-  const number = rules.filter((line) => line.startsWith('-A ')).findIndex((line) => line.endsWith('-j cali-FORWARD')) + 1;
+  const number =
+    rules.filter((line) => line.startsWith('-A ')).findIndex((line) => line.endsWith('-j cali-FORWARD')) + 1;
   expect(number).toBeGreaterThan(0);
   await run(['ip', 'netns', 'exec', place.netns, `iptables-${place.variant}`, '-D', 'FORWARD', String(number)]);
 }
