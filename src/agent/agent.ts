@@ -32,10 +32,18 @@ export interface ObjectReporter {
   run(signal: AbortSignal): Promise<void>;
 }
 
+/** Tells the people of a node that another program changes what is enforced there, and that it was mended. */
+export interface RepairReporter {
+  repaired(node: ClusterObject, places: readonly string[]): void;
+  run(signal: AbortSignal): Promise<void>;
+}
+
 export interface AgentParts extends DesiredStateOptions {
   readonly source: ClusterSource;
   /** Absent: log and /api have to do. */
   readonly reporter?: ObjectReporter;
+  /** Absent: log and metric have to do. */
+  readonly repairs?: RepairReporter;
   readonly writer: DataplaneWriter & MemberWriter;
   /** Absent: connections that policy has come to deny are left (`established: keep`). */
   readonly readConversations?: ReadConversations;
@@ -89,7 +97,7 @@ export class Agent {
   constructor(parts: AgentParts) {
     this.#parts = parts;
     this.desired = new DesiredState(parts);
-    this.kernel = new KernelKeeper(parts);
+    this.kernel = new KernelKeeper({ ...parts, onRepair: (places) => this.#tellRepair(places) });
     this.#diagnosticLog = new DiagnosticLog(parts.logger);
     this.#cuts = this.#cutKeeper(parts);
     this.#reconciler = new Reconciler({
@@ -139,7 +147,7 @@ export class Agent {
       this.#reconciler.run(both),
       ...(this.#cuts === undefined ? [] : [this.#cuts.run(both)]),
       ...(this.#parts.services === undefined ? [] : [this.#parts.services.run(both)]),
-      ...(this.#parts.reporter === undefined ? [] : [this.#parts.reporter.run(both)]),
+      ...[this.#parts.reporter, this.#parts.repairs].flatMap((told) => (told === undefined ? [] : [told.run(both)])),
     ];
     try {
       await Promise.all(tasks);
@@ -265,6 +273,11 @@ export class Agent {
     this.#diagnostics = diagnostics;
     this.#diagnosticLog.update(diagnostics);
     this.#parts.reporter?.update(diagnostics, (object) => findObject(this.state, object));
+  }
+
+  #tellRepair(places: readonly string[]): void {
+    const node = this.state.nodes.get(this.#parts.nodeName);
+    if (node !== undefined) this.#parts.repairs?.repaired(node, places);
   }
 
   #onFailure(error: unknown, attempt: number, retryInMs: number): void {

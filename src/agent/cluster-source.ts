@@ -7,7 +7,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { systemClock } from '../telemetry/system-clock.ts';
 import { sluiceVersion } from '../telemetry/version.ts';
-import type { ObjectReporter } from './agent.ts';
+import type { ObjectReporter, RepairReporter } from './agent.ts';
 
 export interface SourceSettings {
   readonly config: Config;
@@ -24,6 +24,7 @@ export interface OpenedSource {
   readonly source: ClusterSource;
   /** Absent where objects are files: there is nowhere to tell it. */
   readonly reporter?: ObjectReporter;
+  readonly repairs?: RepairReporter;
   /** `manifests /etc/sluice`, `cluster https://10.96.0.1:443` */
   readonly name: string;
 }
@@ -46,11 +47,12 @@ async function openManifests(directory: string, { config, isFreshNode }: SourceS
 
 async function openCluster(settings: SourceSettings): Promise<OpenedSource> {
   const { config, nodeName, environment, logger, metrics } = settings;
-  const [access, { KubeClient }, { KubeSource }, { EventRecorder }] = await Promise.all([
+  const [access, { KubeClient }, { KubeSource }, { EventRecorder }, { RepairRecorder }] = await Promise.all([
     accessTo(config, environment),
     import('../kube/kube-client.ts'),
     import('../kube/source.ts'),
     import('../kube/event-recorder.ts'),
+    import('../kube/repair-recorder.ts'),
   ]);
   const client = new KubeClient({ access, userAgent: `sluice/${sluiceVersion()}` });
   const source = new KubeSource({
@@ -59,8 +61,9 @@ async function openCluster(settings: SourceSettings): Promise<OpenedSource> {
     clock: systemClock,
     count: (what, { kind }) => metrics.sourceRequests[what].inc({ kind }),
   });
-  const reporter = new EventRecorder({ client, nodeName, clock: systemClock, now: () => new Date(), logger });
-  return { source, reporter, name: `cluster ${client.server}` };
+  const tell = { client, nodeName, clock: systemClock, now: () => new Date(), logger };
+  const [reporter, repairs] = [new EventRecorder(tell), new RepairRecorder(tell)];
+  return { source, reporter, repairs, name: `cluster ${client.server}` };
 }
 
 async function accessTo(config: Config, environment: SourceSettings['environment']): Promise<ClusterAccess> {

@@ -32,6 +32,8 @@ export interface KernelKeeperOptions {
   readonly now: () => Date;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Told what somebody else had changed, once it is mended: places, as the log names them. */
+  readonly onRepair?: (places: readonly string[]) => void;
 }
 
 export class KernelKeeper {
@@ -140,7 +142,7 @@ export class KernelKeeper {
 
   /** What is found different now is somebody else's doing: the update is in. */
   async #compare(dataplane: Dataplane, scope: ReadScope): Promise<void> {
-    const { writer, logger, metrics } = this.#options;
+    const { writer, logger, metrics, onRepair } = this.#options;
     const retryRefused = this.#programmed.refused.length > 0;
     const report = await writer.resync(dataplane, { scope, retryRefused });
     this.#lastCompareMs = report.durationMs;
@@ -151,6 +153,7 @@ export class KernelKeeper {
     for (const { place, before, after } of report.differences) {
       logger.warn({ part: 'drift', object: place, before, after }, 'drift was mended');
     }
+    onRepair?.(report.differences.map(({ place }) => place));
   }
 
   #record(report: WriteReport, kind: 'first' | 'update' | 'compare'): void {

@@ -107,6 +107,7 @@ async function assemble(
     nodeName,
     source: opened.source,
     ...(opened.reporter === undefined ? {} : { reporter: opened.reporter }),
+    ...(opened.repairs === undefined ? {} : { repairs: opened.repairs }),
     node: new PreparedNode({
       links: new NodeLinks({ run }),
       ensureSysctls,

@@ -5,9 +5,9 @@ import type { Diagnostic } from '../lib/diagnostic.ts';
 import { EventFlag } from '../lib/event-flag.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { KubeClient } from './kube-client.ts';
-import { KubeApiError, KubeConfigError } from './kube-api-error.ts';
 import type { ObjectEvent } from './object-event.ts';
 import { notesOf, objectEvent } from './object-event.ts';
+import { postEvent } from './post-event.ts';
 
 export interface EventRecorderOptions {
   readonly client: Pick<KubeClient, 'json'>;
@@ -78,25 +78,17 @@ export class EventRecorder {
     }
   }
 
-  async #write({ name, path, body }: ObjectEvent, signal: AbortSignal): Promise<void> {
+  async #write(event: ObjectEvent, signal: AbortSignal): Promise<void> {
     const { client, clock, logger } = this.#options;
-    try {
-      await client.json(
-        { method: 'POST', path, body: { type: 'application/json', text: JSON.stringify(body) } },
-        signal,
-      );
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof KubeApiError || error instanceof KubeConfigError)) throw error;
-      const isThere = error instanceof KubeApiError && error.status === 409;
-      if (!isThere) {
-        logger.warn({ part: 'events', message: error.message, retryInMs: refusedMs }, 'event was not written');
-        await clock.sleep(refusedMs, signal);
-        return;
-      }
+    const failure = await postEvent(client, event, signal);
+    if (signal.aborted) return;
+    if (failure !== undefined) {
+      logger.warn({ part: 'events', message: failure.message, retryInMs: refusedMs }, 'event was not written');
+      await clock.sleep(refusedMs, signal);
+      return;
     }
-    this.#pending.delete(name);
-    this.#written.set(name, clock.now());
+    this.#pending.delete(event.name);
+    this.#written.set(event.name, clock.now());
   }
 
   /** Milliseconds until the next Event may be written, which is taken to be then. */

@@ -1,4 +1,4 @@
-/** What is wrong with an object as an Event on it (events.k8s.io/v1), so that `kubectl describe` shows it. Pure. */
+/** What is to be told of an object as an Event on it (events.k8s.io/v1), so that `kubectl describe` shows it. Pure. */
 import { createHash } from 'node:crypto';
 import type { ClusterObject } from '../cluster/objects.ts';
 import { describeObject } from '../cluster/objects.ts';
@@ -6,7 +6,6 @@ import type { Diagnostic } from '../lib/diagnostic.ts';
 import { allResources } from './resources.ts';
 
 export interface ObjectEvent {
-  /** The same for the same object and words, whoever reports them: of a hundred agents one writes it, the others find it there. */
   readonly name: string;
   readonly path: string;
   readonly body: object;
@@ -32,12 +31,32 @@ export function notesOf(diagnostics: readonly Diagnostic[]): ReadonlyMap<string,
   return notes;
 }
 
-export function objectEvent(object: ClusterObject, note: string, { nodeName, now }: Reporter): ObjectEvent {
+/** An object that is refused. The same object and words have the same name: of a hundred agents one writes it, the others find it there. */
+export function objectEvent(object: ClusterObject, note: string, reporter: Reporter): ObjectEvent {
+  return eventOn(object, { reason: 'Refused', action: 'Program', note, occasion: note }, reporter);
+}
+
+/** What another program did on a node was mended. Each time has a name of its own. */
+export function repairEvent(node: ClusterObject, note: string, reporter: Reporter): ObjectEvent {
+  const occasion = `${note} ${reporter.now.toISOString()}`;
+  return eventOn(node, { reason: 'DriftMended', action: 'Mend', note, occasion }, reporter);
+}
+
+interface Told {
+  readonly reason: string;
+  readonly action: string;
+  readonly note: string;
+  /** Events on one object with the same occasion are one. */
+  readonly occasion: string;
+}
+
+function eventOn(object: ClusterObject, told: Told, { nodeName, now }: Reporter): ObjectEvent {
+  const { reason, action, note, occasion } = told;
   const { name, uid = '' } = object;
   const namespace = 'namespace' in object ? object.namespace : undefined;
   const group = allResources.find(({ kind }) => kind === object.kind)?.group ?? '';
   const digest = createHash('sha256')
-    .update(`${describeObject(object)} ${uid} ${note}`)
+    .update(`${describeObject(object)} ${uid} ${occasion}`)
     .digest('hex')
     .slice(0, 16);
   // Events on what has no namespace lie in `default`.
@@ -53,8 +72,8 @@ export function objectEvent(object: ClusterObject, note: string, { nodeName, now
       eventTime: now.toISOString().replace(/Z$/, '000Z'),
       reportingController: 'sluice.io/agent',
       reportingInstance: nodeName.slice(0, 128),
-      action: 'Program',
-      reason: 'Refused',
+      action,
+      reason,
       type: 'Warning',
       regarding: {
         apiVersion: group === '' ? 'v1' : `${group}/v1`,
