@@ -1,10 +1,8 @@
 /** The command line of `npm run e2e`. */
 import { parseArgs } from 'node:util';
 import type { CniKind } from './cluster/node-config.ts';
+import type { Proxy } from './suites/suite.ts';
 import { suites } from './suites/table.ts';
-
-/** What serves Services and policies: Sluice, or kube-proxy (and no policy) to compare with, or nothing. */
-export type Proxy = 'sluice' | 'kube-proxy' | 'none';
 
 export interface Options {
   readonly command: 'test' | 'up' | 'down';

@@ -10,7 +10,7 @@ import { keptEstate } from './cluster/estate.ts';
 import type { CniKind } from './cluster/node-config.ts';
 import { readOptions, usage, type Options } from './options.ts';
 import { Results } from './results.ts';
-import type { CaseResult, ClusterSuite, SuiteContext, Target } from './suites/suite.ts';
+import type { CaseResult, ClusterSuite, Proxy, SuiteContext, Target } from './suites/suite.ts';
 import { suites } from './suites/table.ts';
 import { clusterName, handUse, noteState, prepare, upCluster } from './test-cluster.ts';
 
@@ -38,7 +38,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function up(options: Options): Promise<number> {
-  const images = await prepare(options, say);
+  const images = await prepare({ ...options, proxies: [options.proxy] }, say);
   const [cni = 'ptp'] = options.cnis;
   const cluster = await upCluster({ cni, proxy: options.proxy, directory: folderOf('up') }, images, say);
   cluster.estate.keep();
@@ -80,26 +80,30 @@ async function testOnOwnClusters(
   results: Results,
 ): Promise<void> {
   if (suitesOnCluster.length === 0) return;
-  const images = await prepare(options, say);
+  const proxyOf = (suite: ClusterSuite): Proxy => suite.proxy ?? options.proxy;
+  const images = await prepare({ ...options, proxies: suitesOnCluster.map(proxyOf) }, say);
   for (const cni of options.cnis) {
-    const wanted = suitesOnCluster.filter(({ cnis }) => cnis.includes(cni));
-    if (wanted.length > 0) await testOnOwnCluster(options, { cni, images, wanted, results });
+    const here = suitesOnCluster.filter(({ cnis }) => cnis.includes(cni));
+    for (const [proxy, wanted] of Map.groupBy(here, proxyOf)) {
+      await testOnOwnCluster(options, { cni, proxy, images, wanted, results });
+    }
   }
 }
 
 interface Share {
   readonly cni: CniKind;
+  readonly proxy: Proxy;
   readonly images: readonly string[];
   readonly wanted: readonly ClusterSuite[];
   readonly results: Results;
 }
 
-async function testOnOwnCluster(options: Options, { cni, images, wanted, results }: Share): Promise<void> {
-  const folder = folderOf(cni);
+async function testOnOwnCluster(options: Options, { cni, proxy, images, wanted, results }: Share): Promise<void> {
+  const folder = folderOf(proxy === 'sluice' ? cni : `${cni}-${proxy}`);
   const failedBefore = results.failed;
   let cluster: Cluster;
   try {
-    cluster = await upCluster({ cni, proxy: options.proxy, directory: folder }, images, say);
+    cluster = await upCluster({ cni, proxy, directory: folder }, images, say);
   } catch (error) {
     results.addFailure(`cluster with CNI ${cni}`, `${messageOf(error)}; logs: ${join(folder, 'logs')}`);
     return;

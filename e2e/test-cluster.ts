@@ -9,8 +9,8 @@ import { startKubeProxy } from './cluster/kube-proxy.ts';
 import type { CniKind } from './cluster/node-config.ts';
 import { nodePrograms } from './cluster/node.ts';
 import { buildArchives } from './images/archives.ts';
-import type { Proxy } from './options.ts';
-import { noteNodeStates } from './sluice/clean-nodes.ts';
+import type { Proxy } from './suites/suite.ts';
+import { noteNodeStates } from './sluice/node-states.ts';
 import { installSluice, prepareSluice } from './sluice/install.ts';
 
 /** Begins the names of network namespaces and cgroups. */
@@ -20,14 +20,14 @@ export type Progress = (line: string) => void;
 
 /** Builds what is missing of everything that `upCluster` needs; minutes when the cache is cold. */
 export async function prepare(
-  { proxy, isFull }: { readonly proxy: Proxy; readonly isFull: boolean },
+  { proxies, isFull }: { readonly proxies: readonly Proxy[]; readonly isFull: boolean },
   progress: Progress,
 ): Promise<readonly string[]> {
   await buildAll(['etcd', 'kube-apiserver', 'kubectl', 'kube-controller-manager', 'kube-scheduler'], progress);
   await buildAll(nodePrograms, progress);
   const archives = await buildArchives(isFull, progress);
-  if (proxy === 'kube-proxy') await buildAll(['kube-proxy'], progress);
-  return proxy === 'sluice' ? [...archives, await prepareSluice(progress)] : archives;
+  if (proxies.includes('kube-proxy')) await buildAll(['kube-proxy'], progress);
+  return proxies.includes('none') ? archives : [...archives, await prepareSluice(progress)];
 }
 
 /** Starts the cluster in `directory`; when it returns, pods have network, Services and names (none without a proxy). */

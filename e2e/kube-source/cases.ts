@@ -9,7 +9,7 @@ import { refuseByTwo } from './events-case.ts';
 import type { Followed, FollowedSettings } from './followed.ts';
 import { followed } from './followed.ts';
 import type { Gate } from './gate.ts';
-import { allowAgent, freshToken, withoutPolicies } from './robots.ts';
+import { allowAgent, freshToken, throttle, withoutPolicies } from './robots.ts';
 
 export interface Stage {
   readonly plane: ControlPlane;
@@ -38,6 +38,7 @@ export const cases: readonly Case[] = [
   { name: 'the API server is restarted', run: apiServerRestarts },
   { name: 'etcd is gone for a while', run: etcdGone },
   { name: 'a token that is replaced is read again', run: tokenReplaced },
+  { name: '429 with Retry-After: waited for as long as the API server says, then complete', run: tooManyRequests },
   { name: 'a kind without permission: not synced, until it is granted', run: withoutPermission },
   { name: 'a policy that two agents refuse has one Event', run: refusedPolicy },
   { name: 'a great many pods', run: manyPods },
@@ -167,14 +168,32 @@ async function tokenReplaced(stage: Stage): Promise<void> {
   });
 }
 
+/** Priority and fairness lets one request of an account in at a time: others are answered with a 429 that says when to come again. */
+async function tooManyRequests(stage: Stage): Promise<void> {
+  const { plane } = stage;
+  await allowAgent(plane, 'throttled');
+  await throttle(plane, 'throttled');
+  await sleep(3000); // The API server follows its own settings with a delay.
+  const cluster = followed({ kubeconfig: await kubeconfigOf(stage, 'throttled'), silenceMs: 10_000 });
+  try {
+    const ms = await cluster.until('synced', () => cluster.isSynced(), 60_000);
+    const { error } = cluster.counts;
+    const refused = cluster.everyMessage.filter((text) => text.includes('429'));
+    stage.progress(`synced after ${ms.toFixed(0)} ms, ${error} refusals: ${refused[0] ?? ''}`);
+    if (refused.length === 0) throw new Error(`no 429 was told: ${cluster.everyMessage.join(' | ')}`);
+    // Seven kinds that come again once a second, as the header asks; a client that takes no notice asks hundreds of times.
+    const limit = 7 * Math.ceil(ms / 1000 + 1);
+    if (ms < 1000 || error > limit)
+      throw new Error(`${error} refusals in ${ms.toFixed(0)} ms, expected ${limit} at most`);
+  } finally {
+    await cluster.stop();
+  }
+}
+
 async function withoutPermission(stage: Stage): Promise<void> {
-  const { plane, gate } = stage;
-  const tokenFile = join(plane.directory, nextName('token'));
+  const { plane } = stage;
   await allowAgent(plane, 'poor', withoutPolicies);
-  writeFileSync(tokenFile, await freshToken(plane, 'poor'));
-  const file = join(plane.directory, 'poor.kubeconfig');
-  const server = `https://127.0.0.1:${gate.port}`;
-  const kubeconfig = writeKubeconfig(file, server, plane.authority.certificate, { tokenFile });
+  const kubeconfig = await kubeconfigOf(stage, 'poor');
   const cluster = followed({ kubeconfig, silenceMs: 10_000 });
   try {
     const rule = 'apiGroups: ["networking.k8s.io"], resources: ["networkpolicies"], verbs: ["list", "watch"]';
@@ -187,6 +206,14 @@ async function withoutPermission(stage: Stage): Promise<void> {
   } finally {
     await cluster.stop();
   }
+}
+
+/** Of a service account, through the gate. */
+async function kubeconfigOf({ plane, gate }: Stage, account: string): Promise<string> {
+  const tokenFile = join(plane.directory, nextName('token'));
+  writeFileSync(tokenFile, await freshToken(plane, account));
+  const file = join(plane.directory, `${account}.kubeconfig`);
+  return writeKubeconfig(file, `https://127.0.0.1:${gate.port}`, plane.authority.certificate, { tokenFile });
 }
 
 async function refusedPolicy(stage: Stage): Promise<void> {

@@ -12,6 +12,8 @@ export interface Followed {
   readonly state: ClusterState;
   isSynced(): boolean;
   messages(): readonly string[];
+  /** Those before, too. */
+  readonly everyMessage: readonly string[];
   /** Every change that ever came, as `set Pod a/b` or `delete Pod a/b`. */
   readonly changes: readonly string[];
   readonly counts: Readonly<Record<FollowCount, number>>;
@@ -40,6 +42,7 @@ export function followed({ kubeconfig, silenceMs }: FollowedSettings): Followed 
   });
   const store = new ClusterStore();
   const changes: string[] = [];
+  const everyMessage: string[] = [];
   let [isSynced, messages, bug]: [boolean, readonly string[], string | undefined] = [false, [], undefined];
   const stop = new AbortController();
   const running = (async () => {
@@ -49,6 +52,7 @@ export function followed({ kubeconfig, silenceMs }: FollowedSettings): Followed 
       }
       isSynced = batch.synced;
       messages = batch.diagnostics?.map(({ message }) => message) ?? messages;
+      everyMessage.push(...(batch.diagnostics ?? []).map(({ message }) => message));
     }
   })().catch((error: unknown) => {
     bug = error instanceof Error ? (error.stack ?? error.message) : 'unknown';
@@ -57,6 +61,7 @@ export function followed({ kubeconfig, silenceMs }: FollowedSettings): Followed 
     state: store,
     isSynced: () => isSynced,
     messages: () => messages,
+    everyMessage,
     changes,
     counts,
     until: async (name, what, withinMs = 30_000) => {

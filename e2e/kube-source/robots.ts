@@ -46,3 +46,41 @@ export async function allowAgent(
 export async function freshToken(plane: ControlPlane, name: string): Promise<string> {
   return (await plane.kubectl(['create', 'token', name, '-n', 'kube-system'])).trim();
 }
+
+/** One request of the account at a time, a 429 for the others (API priority and fairness: a level without any share). */
+export async function throttle(plane: ControlPlane, account: string): Promise<void> {
+  const objects = [
+    {
+      apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
+      kind: 'PriorityLevelConfiguration',
+      metadata: { name: account },
+      spec: {
+        type: 'Limited',
+        limited: {
+          nominalConcurrencyShares: 0,
+          lendablePercent: 0,
+          borrowingLimitPercent: 0,
+          limitResponse: { type: 'Reject' },
+        },
+      },
+    },
+    {
+      apiVersion: 'flowcontrol.apiserver.k8s.io/v1',
+      kind: 'FlowSchema',
+      metadata: { name: account },
+      spec: {
+        matchingPrecedence: 50,
+        priorityLevelConfiguration: { name: account },
+        rules: [
+          {
+            subjects: [{ kind: 'ServiceAccount', serviceAccount: { name: account, namespace: 'kube-system' } }],
+            resourceRules: [
+              { verbs: ['*'], apiGroups: ['*'], resources: ['*'], clusterScope: true, namespaces: ['*'] },
+            ],
+          },
+        ],
+      },
+    },
+  ];
+  await plane.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+}

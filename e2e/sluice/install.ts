@@ -15,13 +15,17 @@ export async function prepareSluice(progress: Progress): Promise<string> {
   return file;
 }
 
+/** Values of the chart by which Sluice serves Services. */
+export function servingValues({ topology }: Pick<Cluster, 'topology'>): readonly string[] {
+  return ['serviceProxy.enabled=true', `apiServer.host=${topology.rootAddress}`, 'apiServer.port=6443'];
+}
+
 /** Values of the chart for a cluster without kube-proxy. */
-export function valuesFor({ topology }: Pick<Cluster, 'topology'>): readonly string[] {
+function valuesFor(cluster: Pick<Cluster, 'topology'>): readonly string[] {
+  const { topology } = cluster;
   return [
     'image.pullPolicy=Never',
-    'serviceProxy.enabled=true',
-    `apiServer.host=${topology.rootAddress}`,
-    'apiServer.port=6443',
+    ...servingValues(cluster),
     `config.clusterCidrs={${topology.podCidr}}`,
     'config.logLevel=debug',
   ];
@@ -31,6 +35,17 @@ export function valuesFor({ topology }: Pick<Cluster, 'topology'>): readonly str
 export async function installSluice(cluster: Cluster, values = valuesFor(cluster)): Promise<string> {
   const sets = values.flatMap((value) => ['--set', value]);
   return helm(cluster, ['upgrade', '--install', 'sluice', chart, '--wait', '--timeout=180s', ...sets]);
+}
+
+/** `helm upgrade --reuse-values`; with `wait`, the default, returns when an agent is ready on every node. */
+export async function upgradeSluice(
+  cluster: Cluster,
+  values: readonly string[],
+  { wait = true } = {},
+): Promise<string> {
+  const sets = values.flatMap((value) => ['--set', value]);
+  const waiting = wait ? ['--wait', '--timeout=180s'] : [];
+  return helm(cluster, ['upgrade', 'sluice', chart, '--reuse-values', ...waiting, ...sets]);
 }
 
 export async function uninstallSluice(cluster: Cluster): Promise<string> {

@@ -36,12 +36,17 @@ export interface SuiteContext {
   readonly progress: (line: string) => void;
 }
 
+/** What serves Services and policies: Sluice, or kube-proxy (and no policy) to compare with, or nothing. */
+export type Proxy = 'sluice' | 'kube-proxy' | 'none';
+
 /** Runs on a cluster, once on each of `cnis`. */
 export interface ClusterSuite {
   readonly name: string;
   readonly cnis: readonly CniKind[];
   /** It enters the nodes, which only those of a cluster that is built here let it. */
   readonly entersNodes?: boolean;
+  /** What serves the cluster that it begins with, whatever the command line says. */
+  readonly proxy?: Proxy;
   run(context: SuiteContext): Promise<readonly CaseResult[]>;
 }
 

@@ -5,6 +5,7 @@ import { chartSuite } from '../chart/suite.ts';
 import { kubeSource } from '../kube-source/suite.ts';
 import type { CniKind } from '../cluster/node-config.ts';
 import type { ClusterSuite, LoneSuite, Suite, SuiteContext } from './suite.ts';
+import { runBeside } from './own/beside.ts';
 import { runOwn } from './own/own.ts';
 import type { Choice } from './upstream.ts';
 import { choiceOf, runUpstream } from './upstream.ts';
@@ -19,7 +20,9 @@ const netpol = upstreamSuite('netpol', ['ptp', 'bridge'], {
 
 const service = upstreamSuite('service', ['ptp'], {
   focus: String.raw`\[sig-network\] (Services|Networking|EndpointSlice|EndpointSliceMirroring|Conntrack|KubeProxy|DNS|HostPort|Service endpoints latency) `,
-  skip: String.raw`${withoutSctp}|\[Disruptive\]|\[Serial\]|\[Feature:|\[Alpha\]|\[Slow\]|LoadBalancer|DualStack|IPv6`,
+  // The cluster has IPv4 alone and no cloud; [Disruptive] restarts a kube-proxy or an API server by ssh. What needs a cloud's load
+  // balancer, several zones or more nodes skips itself, and says so.
+  skip: String.raw`${withoutSctp}|\[Disruptive\]|\[Feature:|\[Alpha\]|DualStack|IPv6`,
 });
 
 /** Sluice's Services beside the real kube-proxy's, through a real API server; no cluster. */
@@ -42,7 +45,10 @@ const differential: LoneSuite = {
 
 const own: ClusterSuite = { name: 'own', cnis: ['ptp'], entersNodes: true, run: runOwn };
 
-export const suites: readonly Suite[] = [own, netpol, service, chartSuite, differential, kubeSource];
+/** On a cluster that kube-proxy serves: Sluice as an add-on beside it, in its place, and away again. */
+const beside: ClusterSuite = { name: 'beside', cnis: ['ptp'], entersNodes: true, proxy: 'kube-proxy', run: runBeside };
+
+export const suites: readonly Suite[] = [own, beside, netpol, service, chartSuite, differential, kubeSource];
 
 /** Its list by default; all of it, or what of all of it is asked for, else. */
 function upstreamSuite(name: string, cnis: readonly CniKind[], whole: Choice): ClusterSuite {

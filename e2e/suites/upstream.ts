@@ -36,21 +36,27 @@ export async function runUpstream(context: SuiteContext, choice: Choice): Promis
   const chosen = await chosenSpecs(context, choice);
   let ended = 0;
   const tell = (line: string): void => progress(`${(ended += 1)} of ${chosen.length} ${line}`);
-  const shares = sharesOf(chosen, processes);
-  const done = await Promise.all(
-    shares.map(async (names, index) => {
-      const teller = new SpecTeller(tell);
-      return runSpecs(context, {
-        flags: [`--ginkgo.focus=${focusOf(names)}`],
-        label: shares.length === 1 ? '' : `-${index + 1}`,
-        hear: (piece) => teller.hear(piece),
-      });
-    }),
-  );
+  const runShare = async (names: readonly string[], label: string): Promise<readonly CaseResult[]> => {
+    const teller = new SpecTeller(tell);
+    return runSpecs(context, {
+      flags: [`--ginkgo.focus=${focusOf(names)}`],
+      label,
+      hear: (piece) => teller.hear(piece),
+    });
+  };
+  const [beside, alone] = [chosen.filter((name) => !isSerial(name)), chosen.filter(isSerial)];
+  const shares = sharesOf(beside, processes);
+  const done = await Promise.all(shares.map(async (names, index) => runShare(names, `-${index + 1}`)));
+  if (alone.length > 0) done.push(await runShare(alone, '-serial'));
   const cases = done.flat();
   const ran = cases.filter(({ name }) => name.startsWith('[sig-')).length;
   if (ran !== chosen.length) throw new Error(`${ran} specs ran, ${chosen.length} were chosen: see ${results}`);
   return cases;
+}
+
+/** Upstream's mark of a spec that may not run beside others. */
+function isSerial(name: string): boolean {
+  return name.includes('[Serial]');
 }
 
 /** Names of the specs of a choice, asked of the program itself. */

@@ -49,7 +49,7 @@ describe('the command line', () => {
   });
 
   test.each([
-    [['--suite', 'nix'], '--suite nix: expected own, netpol, service'],
+    [['--suite', 'nix'], '--suite nix: expected own, beside, netpol, service'],
     [['--cni', 'flannel'], '--cni flannel: expected ptp, bridge'],
     [['sideways'], 'command sideways: expected test, up, down'],
     [['up', 'now'], 'unexpected argument now'],

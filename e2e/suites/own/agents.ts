@@ -2,6 +2,7 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { ClusterNode } from '../../cluster/node.ts';
 import { until } from '../../cluster/until.ts';
+import { helm, upgradeSluice } from '../../sluice/install.ts';
 
 const selector = ['-n', 'kube-system', '-l', 'app.kubernetes.io/name=sluice'] as const;
 
@@ -11,8 +12,23 @@ export async function rollAgents({ kubectl }: Cluster): Promise<void> {
   await agentsReady({ kubectl });
 }
 
-async function agentsReady({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
+export async function agentsReady({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
   await kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/sluice', '--timeout=180s']);
+}
+
+/** Another setting by `helm upgrade`, and the one before by `helm rollback`: every agent is replaced twice. */
+export async function upgradeAndRollBack(cluster: Cluster): Promise<void> {
+  const before = await containers(cluster);
+  await upgradeSluice(cluster, ['config.logLevel=info']);
+  const upgraded = await containers(cluster);
+  await helm(cluster, ['rollback', 'sluice', '--wait', '--timeout=180s']);
+  await agentsReady(cluster);
+  const back = await containers(cluster);
+  for (const { place } of cluster.nodes) {
+    const agents = [before, upgraded, back].map((of) => of.get(place.name));
+    if (agents.includes(undefined) || new Set(agents).size !== 3)
+      throw new Error(`${place.name}: agents ${agents.join(', ')}`);
+  }
 }
 
 /** SIGKILL for every agent at once; returns when kubelet has started each again and it is ready. */

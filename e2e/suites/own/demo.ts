@@ -44,7 +44,7 @@ export async function startDemo({ kubectl, topology }: Pick<Cluster, 'kubectl' |
   const items = [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: demoNamespace } },
     ...pods.map((pod) => podObject(pod, nodeNames[pod.node] ?? '')),
-    ...['frontend', 'backend', 'db'].map(serviceObject),
+    ...['frontend', 'backend', 'db'].map((app) => serviceObject(app)),
   ];
   await kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
   await kubectl([...inDemo, 'wait', '--for=condition=Ready', 'pods', '--all', '--timeout=120s']);
@@ -58,12 +58,26 @@ export async function deleteDemo({ kubectl }: Pick<Cluster, 'kubectl'>): Promise
   await kubectl(['delete', 'namespace', demoNamespace, '--ignore-not-found', '--wait', '--timeout=120s']);
 }
 
+/** Any case may be run alone. */
+export async function demoWithPolicy(cluster: Pick<Cluster, 'kubectl' | 'topology'>): Promise<void> {
+  await startDemo(cluster);
+  await applyDemoPolicy(cluster);
+  await expectWays(cluster);
+}
+
 /** Waits until each way is as expected, by curl in the client's pod to the Service's name; throws with what is not. */
 export async function expectWays(cluster: Pick<Cluster, 'kubectl'>, expected: readonly Way[] = ways): Promise<void> {
   for (const { from, to, expect } of expected) {
     const isSo = async (): Promise<boolean> => (await reaches(cluster, from, to)) === (expect === 'allowed');
     await until(`${from} to ${to} to be ${expect}`, isSo, { timeoutMs: 60_000, everyMs: 100 });
   }
+}
+
+/** A Service that is made now, for the backend, answers by its name. */
+export async function newServiceAnswers(cluster: Pick<Cluster, 'kubectl'>, name: string): Promise<void> {
+  await cluster.kubectl(['apply', '-f', '-'], JSON.stringify(serviceObject('backend', name)));
+  const answers = async (): Promise<boolean> => (await answerOf(cluster, 'frontend', name)) === 'backend';
+  await until(`Service ${name} to answer`, answers, { timeoutMs: 60_000 });
 }
 
 /** A pod's address, node and the id of its container. */
@@ -83,13 +97,18 @@ export async function serviceAddress({ kubectl }: Pick<Cluster, 'kubectl'>, serv
 
 const inDemo = ['-n', demoNamespace] as const;
 
-async function reaches({ kubectl }: Pick<Cluster, 'kubectl'>, from: string, to: string): Promise<boolean> {
+async function reaches(cluster: Pick<Cluster, 'kubectl'>, from: string, to: string): Promise<boolean> {
+  return (await answerOf(cluster, from, to)) === to;
+}
+
+/** The name of the pod that answers; undefined: none does. */
+async function answerOf({ kubectl }: Pick<Cluster, 'kubectl'>, from: string, to: string): Promise<string | undefined> {
   try {
     const ask = ['curl', '--silent', '--max-time', '3', `http://${to}/hostname`];
-    return (await kubectl([...inDemo, 'exec', from, '--', ...ask])) === to;
+    return await kubectl([...inDemo, 'exec', from, '--', ...ask]);
   } catch (error) {
     // curl's exit codes for a connection that is refused, and for one that gets no answer.
-    if (error instanceof CommandError && /exit code (7|28)\b/.test(error.stderr)) return false;
+    if (error instanceof CommandError && /exit code (7|28)\b/.test(error.stderr)) return undefined;
     throw error;
   }
 }
@@ -115,11 +134,11 @@ function podObject({ name, app, labels = {} }: DemoPod, nodeName: string): objec
   };
 }
 
-function serviceObject(app: string): object {
+function serviceObject(app: string, name = app): object {
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name: app, namespace: demoNamespace },
+    metadata: { name, namespace: demoNamespace },
     spec: { selector: { app }, ports: [{ port: 80 }] },
   };
 }

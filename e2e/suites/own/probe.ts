@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cluster } from '../../cluster/cluster.ts';
 import { startDaemon } from '../../cluster/daemon.ts';
+import { countArrivals } from './arrivals.ts';
 import { placeOf, serviceAddress, ways } from './demo.ts';
 
 export interface ProbeTarget {
@@ -29,11 +30,12 @@ const worker = join(import.meta.dirname, 'probe-worker.ts');
 let count = 0;
 
 /**
- * Probes every way of the demo, by Service and by the pod's address, while `body` runs; the sum of all probes. Throws when a
+ * Probes every way of the demo, by Service and by the pod's address, while `body` runs; what was tried and seen, as text. Throws when a
  * packet passed that must not, an allowed connection failed or broke, or so little was tried that it says nothing.
  */
-export async function underProbe(cluster: Cluster, body: () => Promise<void>): Promise<ProbeReport> {
+export async function underProbe(cluster: Cluster, body: () => Promise<void>): Promise<string> {
   const clients = [...new Set(ways.map(({ from }) => from))];
+  const arrivals = await countArrivals(cluster);
   const probes = await Promise.all(clients.map(async (client) => startProbe(cluster, client)));
   try {
     await body();
@@ -41,13 +43,16 @@ export async function underProbe(cluster: Cluster, body: () => Promise<void>): P
     await Promise.all(probes.map(async ({ stop }) => stop()));
   }
   const report = probes.map(({ read }) => read()).reduce(addReports);
-  const text = JSON.stringify(report);
+  const arrived = await arrivals.stop();
+  const text = `${JSON.stringify(report)}; arrived: ${arrived.map(({ from, to, packets }) => `${from} -> ${to} ${packets}`).join(', ')}`;
+  const wrong = arrived.filter(({ expect, packets }) => (expect === 'denied') === packets > 0);
+  if (wrong.length > 0) throw new Error(`arrived, or did not, at the pods themselves: ${text}`);
   if (report.deniedPassed > 0) throw new Error(`packets passed that must not: ${text}`);
   if (report.allowedFailed + report.keptBroken > 0) throw new Error(`allowed connections broke: ${text}`);
   if (Math.min(report.deniedAttempts, report.allowedAttempts, report.keptRequests) < 100) {
     throw new Error(`too few probes to say anything: ${text}`);
   }
-  return report;
+  return text;
 }
 
 interface Probe {
