@@ -17,6 +17,8 @@ export interface Options {
   readonly keep: boolean;
   readonly proxy: Proxy;
   readonly processes: number;
+  /** Takes one row for each case, as JSON. */
+  readonly json?: string;
 }
 
 export const usage = `npm run e2e -- [OPTIONS]
@@ -27,6 +29,7 @@ export const usage = `npm run e2e -- [OPTIONS]
   --kubeconfig FILE   on this cluster, with what is installed there; none is built
   --keep              leave the cluster in the end, until the next run or \`node e2e/run.ts down\`
   --proxy NAME        sluice | kube-proxy | none: what serves the cluster that is built (default sluice)
+  --json FILE         writes each case with its result there (node e2e/report.ts FILE... makes tables of them)
   --processes N       how many of upstream's test programs share the specs of a suite (default 2)
 node e2e/run.ts up [--cni ptp|bridge] [--proxy NAME]     a cluster to look at
 node e2e/run.ts down                                     takes it away`;
@@ -44,6 +47,7 @@ export function readOptions(args: readonly string[]): Options {
       kubeconfig: { type: 'string' },
       keep: { type: 'boolean', default: false },
       proxy: { type: 'string', default: 'sluice' },
+      json: { type: 'string' },
       processes: { type: 'string', default: '2' },
     },
   });
@@ -58,6 +62,7 @@ export function readOptions(args: readonly string[]): Options {
     ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
     keep: values.keep,
     proxy: oneOf('--proxy', values.proxy, ['sluice', 'kube-proxy', 'none'] as const),
+    ...(values.json === undefined ? {} : { json: values.json }),
     processes: countOf('--processes', values.processes),
   };
 }

@@ -1,6 +1,9 @@
 /** Sums up the cases of all suites. */
 import type { CaseResult } from './suites/suite.ts';
 
+/** `label` is the suite, with what it ran on: `netpol (ptp, sluice)`. */
+export type ResultRow = CaseResult & { readonly label: string };
+
 export class Results {
   readonly #cases: { readonly label: string; readonly result: CaseResult }[] = [];
 
@@ -26,6 +29,11 @@ export class Results {
     return this.#cases
       .filter(({ result }) => result.outcome === 'failed')
       .map(({ label, result }) => `FAILED ${label}: ${result.name}: ${(result.message ?? '').split('\n')[0] ?? ''}`);
+  }
+
+  /** One row for each case, as `e2e/report.ts` reads them. */
+  rows(): readonly ResultRow[] {
+    return this.#cases.map(({ label, result }) => ({ label, ...result }));
   }
 
   countOf(label: string): string {

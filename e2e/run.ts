@@ -1,5 +1,5 @@
 /** `npm run e2e`: builds a real cluster, installs Sluice, runs the suites; the last line is `N passed, N failed, N skipped`. */
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { run } from '../src/backends/exec.ts';
 import { MachineError, messageOf } from './build/machine.ts';
@@ -67,8 +67,9 @@ async function test(options: Options): Promise<number> {
   } else {
     const target = await foreignTarget(resolve(options.kubeconfig));
     const wanted = onCluster.filter(({ entersNodes = false }) => !entersNodes);
-    await runSuites(options, { target, cni: 'ptp', folder: folderOf('foreign'), wanted, results });
+    await runSuites(options, { target, place: 'given', cni: 'ptp', folder: folderOf('foreign'), wanted, results });
   }
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results.rows(), null, 1)}\n`);
   for (const line of results.failures()) console.log(line);
   console.log(results.summary());
   return results.isGreen ? 0 : 1;
@@ -109,7 +110,7 @@ async function testOnOwnCluster(options: Options, { cni, proxy, images, wanted, 
     return;
   }
   try {
-    await runSuites(options, { target: targetOf(cluster), cni, folder, wanted, results });
+    await runSuites(options, { target: targetOf(cluster), place: `${cni}, ${proxy}`, cni, folder, wanted, results });
   } finally {
     const hasFailed = results.failed > failedBefore;
     if (hasFailed) {
@@ -131,15 +132,17 @@ async function testOnOwnCluster(options: Options, { cni, proxy, images, wanted, 
 
 interface SuiteRun {
   readonly target: Target;
+  /** For people: what the cluster is. */
+  readonly place: string;
   readonly cni: CniKind;
   readonly folder: string;
   readonly wanted: readonly ClusterSuite[];
   readonly results: Results;
 }
 
-async function runSuites(options: Options, { target, cni, folder, wanted, results }: SuiteRun): Promise<void> {
+async function runSuites(options: Options, { target, place, cni, folder, wanted, results }: SuiteRun): Promise<void> {
   for (const suite of wanted) {
-    const label = `${suite.name} (${cni})`;
+    const label = `${suite.name} (${place})`;
     await runSuite(label, results, async () => suite.run({ ...contextOf(options, label, folder), target, cni }));
   }
 }

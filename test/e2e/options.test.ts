@@ -35,6 +35,8 @@ describe('the command line', () => {
       'kube-proxy',
       '--processes',
       '3',
+      '--json',
+      'x.json',
     ];
     expect(readOptions(args)).toEqual({
       command: 'test',
@@ -45,6 +47,7 @@ describe('the command line', () => {
       keep: true,
       proxy: 'kube-proxy',
       processes: 3,
+      json: 'x.json',
     });
   });
 
