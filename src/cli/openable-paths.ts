@@ -27,8 +27,17 @@ export function withOpenablePaths({ state, diagnostics }: PlacedCluster, manifes
   state.apply(changes);
   return {
     state,
-    diagnostics: diagnostics.map((one) => (one.file === undefined ? one : { ...one, file: openable(one.file) })),
+    diagnostics: diagnostics.map((one) => placedAnew(one, openable)),
   };
+}
+
+function placedAnew(diagnostic: Diagnostic, openable: (file: string) => string): Diagnostic {
+  const { file, message, other } = diagnostic;
+  const placed = file === undefined ? diagnostic : { ...diagnostic, file: openable(file) };
+  if (other === undefined) return placed;
+  const moved = { ...other, file: openable(other.file) };
+  const text = message.replace(`${other.file}:${other.line}`, () => `${moved.file}:${moved.line}`);
+  return { ...placed, message: text, other: moved };
 }
 
 /** An object may say itself where it was written first (a lab's files do): that is not ours to change. */

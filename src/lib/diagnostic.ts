@@ -12,6 +12,8 @@ export interface Diagnostic {
   readonly file?: string;
   /** 1-based line in `file`. */
   readonly line?: number;
+  /** A second place that `message` names, as `file:line`: who renames files renames it there too. */
+  readonly other?: { readonly file: string; readonly line: number };
 }
 
 /** `file:line: field: message`, as compilers print it; parts that are unknown are left out. Whatever the object holds, it is one printable line. */

@@ -104,11 +104,13 @@ function duplicatesOf(identity: string, [first, ...others]: readonly Claim[]): r
 
 function duplicate(identity: string, object: ParsedObject, other: ParsedObject): Diagnostic {
   const { location } = object;
-  const place = other.location === undefined ? 'elsewhere' : `at ${other.location.file}:${other.location.line}`;
+  const first = other.location;
+  const place = first === undefined ? 'elsewhere' : `at ${first.file}:${first.line}`;
   return {
     severity: 'error',
     object: identity,
     message: `${identity} stands ${place} already, expected once; this one is left out`,
     ...(location === undefined ? {} : { file: location.file, line: location.line }),
+    ...(first === undefined ? {} : { other: { file: first.file, line: first.line } }),
   };
 }

@@ -68,6 +68,7 @@ function everyCommand(command: Command): readonly Command[] {
 }
 
 describe('exit codes', () => {
+  const noList = fileWith('no-list.yaml', 'apiVersion: v1\nkind: List\nitems: {}\n');
   const broken = fileWith('broken.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: Bad_Name}\n');
   test.each([
     ['done', ['version'], 0],
@@ -75,6 +76,7 @@ describe('exit codes', () => {
     ['an expectation that is met', ['explain', 'frontend', 'db:80', '--expect', 'denied', ...seed], 0],
     ['an expectation that is not met', ['explain', 'frontend', 'db:80', '--expect', 'allowed', ...seed], 1],
     ['bad manifests', ['get', 'svc', '--manifests', broken], 2],
+    ['a list that is none', ['get', 'svc', '--manifests', noList], 2],
     ['no such directory', ['get', 'svc', '--manifests', join(directory, 'none')], 2],
     ['unknown command', ['frobnicate'], 2],
     ['unknown flag', ['get', 'svc', '--colour', 'red'], 2],
@@ -136,6 +138,17 @@ describe('files are named so that they can be opened from where the user stands'
     expect(stdout).toContain('(examples/seed/policy/allow-db-access.yaml:2)');
     const json = await runSluice(['explain', 'backend', 'svc/db:80', '-o', 'json', ...seed]);
     expect(json.stdout).toContain('"file": "examples/seed/policy/allow-db-access.yaml"');
+  });
+
+  test('of an object that stands twice, both places', async () => {
+    const twice = mkdtempSync(join(directory, 'twice-'));
+    const service = 'apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n';
+    for (const name of ['a.yaml', 'b.yaml']) writeFileSync(join(twice, name), service);
+    const { exitCode, stderr } = await runSluice(['get', 'svc', '--manifests', twice]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe(
+      `${twice}/b.yaml:1: Service default/web stands at ${twice}/a.yaml:1 already, expected once; this one is left out\n`,
+    );
   });
 
   test('a directory elsewhere, and one file', async () => {
