@@ -14,6 +14,9 @@ export interface ClusterDefaults {
   readonly underlay: Readonly<Record<IpFamily, Cidr>>;
 }
 
+/** The API server's default range; an API server may be given another one. */
+export const defaultNodePorts = { first: 30_000, last: 32_767 } as const;
+
 /** The lab's defaults, with what the caller chooses itself. */
 export function clusterDefaults(choices: Partial<ClusterDefaults> = {}): ClusterDefaults {
   return {

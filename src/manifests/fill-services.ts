@@ -4,6 +4,7 @@ import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 import { familyOf, formatCidr } from '../lib/ip.ts';
 import { firstFree, hostsOf, numbersBetween } from './allocate.ts';
 import type { ClusterDefaults } from './defaults.ts';
+import { defaultNodePorts } from './defaults.ts';
 import { FamilyValues } from './family-values.ts';
 import type { FillReport } from './fill-report.ts';
 import { describePlaced } from './fill-report.ts';
@@ -11,8 +12,7 @@ import { placeOf } from './keys.ts';
 import { MadeObjects, Memory } from './memory.ts';
 import type { ParsedService } from './parsed.ts';
 
-/** The API server's default range. */
-const nodePorts = numbersBetween(30_000, 32_767);
+const nodePorts = numbersBetween(defaultNodePorts.first, defaultNodePorts.last);
 
 /** A Service, and the families that its endpoints are wanted of. */
 export interface FilledService {
@@ -115,7 +115,7 @@ export class ServiceFiller {
     if (owner.stated !== 0 || !owner.isWanted) return owner.stated;
     const port = this.#nodePorts.kept(owner.key) ?? firstFree(owner.key, nodePorts, (one) => taken.has(one));
     if (port === undefined) {
-      report.exhausted(service, 'node port', '30000-32767');
+      report.exhausted(service, 'node port', `${defaultNodePorts.first}-${defaultNodePorts.last}`);
       return 0;
     }
     taken.add(port);

@@ -3,7 +3,16 @@ import type { ManifestLocation } from '../cluster/objects.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { Field } from './fields.ts';
-import { alternatives, checkDuplicates, child, collectLines, describe, descend, ObjectReport } from './fields.ts';
+import {
+  alternatives,
+  checkDuplicates,
+  child,
+  collectLines,
+  describe,
+  descend,
+  ObjectReport,
+  readItems,
+} from './fields.ts';
 import type { ReadKind } from './kinds.ts';
 import { isMeantAsNetworkPolicy, isReadKind, passOver, readKinds } from './kinds.ts';
 import { locationAnnotation, parseLocation } from './location.ts';
@@ -88,12 +97,29 @@ function parseTree(document: ObjectTree, result: Collected): void {
   }
   const kind = textOf(child(root, 'kind')) ?? implied?.kind ?? '';
   const apiVersion = textOf(child(root, 'apiVersion')) ?? implied?.apiVersion ?? '';
-  const items = child(root, 'items').tree;
-  if (kind.endsWith('List') && items?.kind === 'list') parseItems(document, { kind, apiVersion, items }, result);
+  if (kind.endsWith('List')) parseList(document, { root, kind, apiVersion }, result);
   else parseObject({ root, kind, apiVersion, file, hasDuplicates }, report, result);
 }
 
-/** A `List` of anything, or a typed list, whose items need not say again what they are. */
+/** A `List` of anything, a typed list, or an object whose kind happens to end so. */
+function parseList(document: ObjectTree, list: ListObject, result: Collected): void {
+  const { root, kind, apiVersion } = list;
+  const { file, hasDuplicates } = document;
+  const report = new ObjectReport();
+  const items = child(root, 'items');
+  if (items.tree?.kind === 'list') return parseItems(document, { kind, apiVersion, items: items.tree }, result);
+  if (!isListKind(kind)) return parseObject({ root, kind, apiVersion, file, hasDuplicates }, report, result);
+  if (items.tree === undefined) report.error(items, 'missing, expected a list of objects');
+  readItems(report, items);
+  result.diagnostics.push(...toDiagnostics(report, '', file));
+}
+
+/** A list that could hold what we read: where its items are no list, all that it was to say is lost. */
+function isListKind(kind: string): boolean {
+  return kind === 'List' || (kind.endsWith('List') && isReadKind(kind.slice(0, -'List'.length)));
+}
+
+/** The items of a typed list need not say again what they are. */
 function parseItems(
   document: ObjectTree,
   list: { readonly kind: string; readonly apiVersion: string; readonly items: ListTree },
@@ -107,10 +133,13 @@ function parseItems(
   }
 }
 
-interface RootObject {
+interface ListObject {
   readonly root: Field;
   readonly kind: string;
   readonly apiVersion: string;
+}
+
+interface RootObject extends ListObject {
   readonly file: string;
   readonly hasDuplicates: boolean;
 }

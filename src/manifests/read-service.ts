@@ -2,6 +2,7 @@
 import type { LoadBalancerIngress, ManifestLocation, ServicePort, ServiceType } from '../cluster/objects.ts';
 import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 import { familyOf } from '../lib/ip.ts';
+import { defaultNodePorts } from './defaults.ts';
 import type { Field, ObjectReport } from './fields.ts';
 import {
   checkFields,
@@ -42,7 +43,9 @@ export function readService(
   checkFields(report, spec, serviceSpecFields);
   const { name, namespace, labels, uid, createdAtMs } = metadata;
   const type = readWord(report, child(spec, 'type'), types) ?? 'ClusterIP';
-  const address = readClusterIps(report, spec, type);
+  const stack = readFamilies(report, spec);
+  const known = report.failedUnder('spec.ipFamilies') ? [] : stack.ipFamilies;
+  const address = readClusterIps(report, spec, { type, ipFamilies: known });
   const service: ParsedService = {
     kind: 'Service',
     name,
@@ -50,7 +53,7 @@ export function readService(
     labels,
     type,
     ...address,
-    ...readFamilies(report, spec),
+    ...stack,
     externalIps: readAll(report, child(spec, 'externalIPs'), readUnicastIp),
     loadBalancerIngress: readIngress(report, descend(root, 'status', 'loadBalancer', 'ingress')),
     loadBalancerSourceRanges: readSourceRanges(report, child(spec, 'loadBalancerSourceRanges')),
@@ -68,21 +71,55 @@ export function readService(
 function readClusterIps(
   report: ObjectReport,
   spec: Field,
-  type: ServiceType,
+  { type, ipFamilies }: { readonly type: ServiceType; readonly ipFamilies: readonly IpFamily[] },
 ): Pick<ParsedService, 'clusterIps' | 'headless'> {
   const none = { clusterIps: { values: [], whole: true } };
   const list = child(spec, 'clusterIPs');
-  const single = child(spec, 'clusterIP');
-  const items = list.tree === undefined ? [single] : readItems(report, list);
-  const texts = items.map((item) => ({ item, text: item.tree === undefined ? '' : (readString(report, item) ?? '') }));
+  const texts = clusterIpTexts(report, list, child(spec, 'clusterIP'));
   if (type === 'ExternalName') return { ...none, headless: false };
   if (texts[0]?.text === 'None') return { ...none, headless: true };
-  const values = texts.flatMap(({ item, text }) => (text === '' ? [] : (readIp(report, item) ?? [])));
+  const values = texts.flatMap(({ item, text }, index) => {
+    const address = text === '' ? undefined : readIp(report, item);
+    if (address !== undefined) checkFamily(report, item, { address, index, stated: ipFamilies[index] });
+    return address ?? [];
+  });
   if (new Set(values.map(familyOf)).size < values.length) {
     report.error(list, 'two addresses of one family, expected one of each at most');
   }
   const stated: Stated<IpAddress> = { values, whole: list.tree !== undefined && values.length > 0 };
   return { clusterIps: stated, headless: false };
+}
+
+/** The list counts where it has anything; the single field then repeats its first. */
+function clusterIpTexts(
+  report: ObjectReport,
+  list: Field,
+  single: Field,
+): readonly { readonly item: Field; readonly text: string }[] {
+  const textOf = (item: Field) => (item.tree === undefined ? '' : (readString(report, item) ?? ''));
+  const texts = readItems(report, list).map((item) => ({ item, text: textOf(item) }));
+  const alone = { item: single, text: textOf(single) };
+  const [first] = texts;
+  if (first === undefined) return [alone];
+  if (alone.text !== '' && alone.text !== first.text) {
+    report.error(first.item, `${quote(first.text)} is not spec.clusterIP, expected the same address first`);
+  }
+  return texts;
+}
+
+/** The API server compares the two lists place by place; without this a Service would get a second address in silence. */
+function checkFamily(
+  report: ObjectReport,
+  item: Field,
+  {
+    address,
+    index,
+    stated,
+  }: { readonly address: IpAddress; readonly index: number; readonly stated: IpFamily | undefined },
+): void {
+  if (stated === undefined || stated === familyOf(address)) return;
+  const family = stated === 'ipv4' ? 'IPv4' : 'IPv6';
+  report.error(item, `${address} is not an ${family} address, expected one as spec.ipFamilies[${index}] says`);
 }
 
 function readFamilies(report: ObjectReport, spec: Field): Pick<ParsedService, 'ipFamilies' | 'ipFamilyPolicy'> {
@@ -200,8 +237,18 @@ function checkTogether(report: ObjectReport, spec: Field, service: ParsedService
     report.error(child(spec, 'externalName'), 'missing, expected a DNS name for type ExternalName');
   }
   if (headless && isExternal) report.error(child(spec, 'clusterIP'), `None, expected an address for type ${type}`);
+  checkStack(report, spec, service);
   checkExternal(report, spec, service, isExternal);
   checkNodePorts(report, spec, service, isExternal);
+}
+
+function checkStack(report: ObjectReport, spec: Field, service: ParsedService): void {
+  if (service.ipFamilyPolicy !== 'SingleStack') return;
+  const counts = { clusterIPs: service.clusterIps.values.length, ipFamilies: service.ipFamilies.length };
+  const tooMany = Object.entries(counts).find(([, count]) => count > 1);
+  if (tooMany === undefined) return;
+  const expected = 'expected PreferDualStack or RequireDualStack';
+  report.error(child(spec, 'ipFamilyPolicy'), `SingleStack, but ${tooMany[0]} has two families, ${expected}`);
 }
 
 function checkExternal(report: ObjectReport, spec: Field, service: ParsedService, isExternal: boolean): void {
@@ -213,6 +260,8 @@ function checkExternal(report: ObjectReport, spec: Field, service: ParsedService
   const hasHealthCheck = service.type === 'LoadBalancer' && service.externalTrafficPolicy === 'Local';
   if (service.healthCheckNodePort !== 0 && !hasHealthCheck) {
     report.error(healthCheck, 'set, expected only with type LoadBalancer and externalTrafficPolicy Local');
+  } else {
+    checkRange(report, healthCheck, service.healthCheckNodePort);
   }
   const ranges = child(spec, 'loadBalancerSourceRanges');
   if (service.loadBalancerSourceRanges.length > 0 && service.type !== 'LoadBalancer') {
@@ -227,8 +276,17 @@ function checkNodePorts(report: ObjectReport, spec: Field, service: ParsedServic
     const number = `${port.nodePort}/${port.protocol}`;
     if (port.nodePort !== 0 && !isExternal) {
       report.error(field, `set for type ${service.type}, expected only with NodePort or LoadBalancer`);
+    } else {
+      checkRange(report, field, port.nodePort);
     }
     if (port.nodePort !== 0 && nodePorts.has(number)) report.error(field, `${number} stands twice, expected once`);
     nodePorts.add(number);
   }
+}
+
+/** A warning only: an API server may be given another range. 22 would take the port of every node's own SSH server. */
+function checkRange(report: ObjectReport, field: Field, port: number): void {
+  const { first, last } = defaultNodePorts;
+  if (port === 0 || (port >= first && port <= last)) return;
+  report.warning(field, `${port} is outside an API server's default range, expected ${first}-${last}`);
 }

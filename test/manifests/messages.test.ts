@@ -232,6 +232,51 @@ test.each<[keyof typeof heads, string, string]>([
   ],
   [
     'Service',
+    'spec: {clusterIP: "fd00::1", ipFamilies: [IPv4], ports: [{port: 80}]}',
+    'spec.clusterIP: fd00::1 is not an IPv4 address, expected one as spec.ipFamilies[0] says',
+  ],
+  [
+    'Service',
+    'spec: {clusterIP: 10.96.0.9, ipFamilies: [IPv6], ipFamilyPolicy: SingleStack, ports: [{port: 80}]}',
+    'spec.clusterIP: 10.96.0.9 is not an IPv6 address, expected one as spec.ipFamilies[0] says',
+  ],
+  [
+    'Service',
+    'spec: {clusterIPs: [10.96.0.9, "fd00::1"], ipFamilies: [IPv6, IPv4], ports: [{port: 80}]}',
+    'spec.clusterIPs[0]: 10.96.0.9 is not an IPv6 address, expected one as spec.ipFamilies[0] says|spec.clusterIPs[1]: fd00::1 is not an IPv4 address, expected one as spec.ipFamilies[1] says',
+  ],
+  [
+    'Service',
+    'spec: {clusterIPs: [10.96.0.9, "fd00::1"], ipFamilyPolicy: SingleStack, ports: [{port: 80}]}',
+    'spec.ipFamilyPolicy: SingleStack, but clusterIPs has two families, expected PreferDualStack or RequireDualStack',
+  ],
+  [
+    'Service',
+    'spec: {ipFamilies: [IPv4, IPv6], ipFamilyPolicy: SingleStack, ports: [{port: 80}]}',
+    'spec.ipFamilyPolicy: SingleStack, but ipFamilies has two families, expected PreferDualStack or RequireDualStack',
+  ],
+  [
+    'Service',
+    'spec: {clusterIP: 10.96.0.9, clusterIPs: [10.96.0.8], ports: [{port: 80}]}',
+    'spec.clusterIPs[0]: "10.96.0.8" is not spec.clusterIP, expected the same address first',
+  ],
+  [
+    'Service',
+    'spec: {type: NodePort, ports: [{port: 80, nodePort: 22}]}',
+    "spec.ports[0].nodePort: warning: 22 is outside an API server's default range, expected 30000-32767",
+  ],
+  [
+    'Service',
+    'spec: {type: NodePort, ports: [{port: 80, nodePort: 32768}]}',
+    "spec.ports[0].nodePort: warning: 32768 is outside an API server's default range, expected 30000-32767",
+  ],
+  [
+    'Service',
+    'spec: {type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 443, ports: [{port: 80}]}',
+    "spec.healthCheckNodePort: warning: 443 is outside an API server's default range, expected 30000-32767",
+  ],
+  [
+    'Service',
     'spec: {type: Nodeport, ports: [{port: 80}]}',
     'spec.type: "Nodeport", expected ClusterIP, NodePort, LoadBalancer or ExternalName',
   ],
@@ -355,6 +400,16 @@ test.each([
     'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy',
     'a.yaml:2: kind: warning: CiliumNetworkPolicy is not enforced, expected NetworkPolicy of networking.k8s.io/v1',
   ],
+  [
+    'apiVersion: v1\nkind: List\nitems: {apiVersion: v1}',
+    'a.yaml:3: items: is a map, expected a list (each item after a "-")',
+  ],
+  ['apiVersion: v1\nkind: List\nitem: []', 'a.yaml:1: items: missing, expected a list of objects'],
+  ['apiVersion: v1\nkind: List\nitems:', 'a.yaml:3: items: missing, expected a list of objects'],
+  [
+    'apiVersion: v1\nkind: PodList\nitems: none',
+    'a.yaml:3: items: "none" is a string, expected a list (each item after a "-")',
+  ],
   ['hello', 'a.yaml:1: "hello" is a string, expected an object with apiVersion and kind'],
   ['- a', 'a.yaml:1: is a list, expected an object with apiVersion and kind'],
   [
@@ -379,6 +434,7 @@ test.each([
   'apiVersion: rbac.authorization.k8s.io/v1\nkind: Role',
   'apiVersion: example.com/v1\nkind: Anything',
   'apiVersion: networking.k8s.io/v1\nkind: Ingress',
+  'apiVersion: v1\nkind: List\nitems: []',
   '# nothing\n',
   '',
   '---\n---\n',
