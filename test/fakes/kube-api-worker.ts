@@ -7,7 +7,9 @@ import type { NewObject } from './kube-store.ts';
 export type KubeApiCommand =
   | { readonly do: 'put'; readonly path: string; readonly object: NewObject }
   | { readonly do: 'delete'; readonly path: string; readonly key: string }
-  | { readonly do: 'forbid' | 'allow'; readonly path: string };
+  | { readonly do: 'forbid' | 'allow'; readonly path: string }
+  /** Its objects can be changed meanwhile; \`listen\` brings it back at the same port. */
+  | { readonly do: 'stop' | 'listen' };
 
 const [cert, key] = process.argv.slice(2);
 const tls =
@@ -15,17 +17,33 @@ const tls =
     ? {}
     : { tls: { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') } };
 const api = await FakeKubeApi.start(tls);
+const { port } = api;
 process.stdout.write(`${api.url}\n`);
 for await (const line of createInterface(process.stdin)) {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by the test
-  obey(JSON.parse(line) as KubeApiCommand);
+  await obey(JSON.parse(line) as KubeApiCommand);
   process.stdout.write('done\n');
 }
 await api.stop();
 
-function obey(command: KubeApiCommand): void {
-  if (command.do === 'put') api.store.put(command.path, command.object);
-  else if (command.do === 'delete') api.store.delete(command.path, command.key);
-  else if (command.do === 'forbid') api.forbidden.add(command.path);
-  else api.forbidden.delete(command.path);
+async function obey(command: KubeApiCommand): Promise<void> {
+  switch (command.do) {
+    case 'put':
+      api.store.put(command.path, command.object);
+      break;
+    case 'delete':
+      api.store.delete(command.path, command.key);
+      break;
+    case 'forbid':
+      api.forbidden.add(command.path);
+      break;
+    case 'allow':
+      api.forbidden.delete(command.path);
+      break;
+    case 'stop':
+      await api.stop();
+      break;
+    default:
+      await api.listen(port);
+  }
 }

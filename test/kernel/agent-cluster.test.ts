@@ -1,18 +1,18 @@
 /** The whole agent on an API server, in a network namespace: what it does when it is run as it should be, and when it is not. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { makeAuthority, signServer } from '../../e2e/cluster/certificates.ts';
-import type { Conversation, ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
-import { converse, run, spawnProcess } from '../../src/backends/exec.ts';
+import type { ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
+import { run, spawnProcess } from '../../src/backends/exec.ts';
 import { podOf } from '../fakes/kube-api.ts';
-import type { KubeApiCommand } from '../fakes/kube-api-worker.ts';
 import { paths } from '../kube/following.ts';
 import { untilTrue as untilTrueSoon } from './lab-fixture.ts';
 import type { Netns } from './netns.ts';
 import { connectNetns, createNetns, describeKernel } from './netns.ts';
+import { RemoteApi, writeKubeconfig } from './remote-api.ts';
 
 /** Starts compete for the processors of whoever else tests here. */
 function untilTrue(what: string, isTrue: () => Promise<boolean>): Promise<void> {
@@ -20,32 +20,6 @@ function untilTrue(what: string, isTrue: () => Promise<boolean>): Promise<void> 
 }
 
 const root = join(import.meta.dirname, '..', '..');
-
-class RemoteApi {
-  readonly #conversation: Conversation;
-  readonly #lines: string[] = [];
-
-  constructor(netns: Netns, argv: readonly string[]) {
-    const worker = join(root, 'test', 'fakes', 'kube-api-worker.ts');
-    const inside = ['nsenter', `--net=/run/netns/${netns.name}`, process.execPath, worker, ...argv] as const;
-    this.#conversation = converse(inside, (line) => this.#lines.push(line));
-  }
-
-  async url(): Promise<string> {
-    await untilTrue('the API server listens', async () => this.#lines.length > 0);
-    return this.#lines[0] ?? '';
-  }
-
-  async tell(command: KubeApiCommand): Promise<void> {
-    const before = this.#lines.length;
-    this.#conversation.write(`${JSON.stringify(command)}\n`);
-    await untilTrue('the API server has done it', async () => this.#lines.length > before);
-  }
-
-  kill(): void {
-    this.#conversation.kill();
-  }
-}
 
 interface StartedAgent {
   readonly process: RunningProcess;
@@ -72,7 +46,7 @@ describeKernel('the agent on a cluster', () => {
   });
 
   async function startApi(...argv: readonly string[]): Promise<{ api: RemoteApi; url: string }> {
-    const api = new RemoteApi(netns, argv);
+    const api = new RemoteApi(netns.name, argv);
     open.push(() => api.kill());
     const url = await api.url();
     await api.tell({
@@ -84,16 +58,7 @@ describeKernel('the agent on a cluster', () => {
   }
 
   function kubeconfig(server: string, cluster: object = {}): string {
-    const file = join(directory, 'kubeconfig');
-    const context = { cluster: 'c', user: 'u' };
-    const config = {
-      'current-context': 'x',
-      contexts: [{ name: 'x', context }],
-      clusters: [{ name: 'c', cluster: { server, ...cluster } }],
-      users: [{ name: 'u', user: {} }],
-    };
-    writeFileSync(file, JSON.stringify(config));
-    return file;
+    return writeKubeconfig(directory, server, cluster);
   }
 
   /** `before`: what it is run by, such as `env` and its arguments. */

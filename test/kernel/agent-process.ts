@@ -16,6 +16,8 @@ export interface AgentPlace {
   readonly netns: string;
   readonly node: string;
   readonly manifests: string;
+  /** Of an API server that is followed in their place. */
+  readonly kubeconfig?: string;
   /** Of its own, for the socket and the log. */
   readonly runDir: string;
   readonly variant: 'nft' | 'legacy';
@@ -146,6 +148,7 @@ function programOf({ netns, main = ownMain }: AgentPlace, command: string): read
 function flagsOf({
   node,
   manifests,
+  kubeconfig,
   runDir,
   variant,
   services = true,
@@ -153,7 +156,7 @@ function flagsOf({
 }: AgentPlace): readonly string[] {
   const flags: Readonly<Record<string, string>> = {
     'node-name': node,
-    manifests,
+    ...(kubeconfig === undefined ? { manifests } : { kubeconfig }),
     'run-dir': runDir,
     'iptables-backend': variant,
     'cluster-cidrs': '10.88.0.0/16,fd00:10:88::/48',
