@@ -10,6 +10,8 @@ import type { Diagnostic } from '../lib/diagnostic.ts';
 import { formatDiagnostic } from '../lib/diagnostic.ts';
 import { EventFlag } from '../lib/event-flag.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { NodePortOptions } from '../service/nodeport-addresses.ts';
+import type { ServicePlan } from '../service/plan.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Readiness } from '../telemetry/readiness.ts';
 import { CutKeeper } from './cut-keeper.ts';
@@ -168,7 +170,7 @@ export class Agent {
     if (compiler === undefined) throw new Error('an update has a compiler');
     const { driftRepairs } = this.kernel;
     this.#cuts?.note(update.delta);
-    this.#parts.services?.note(update.services);
+    await this.#noteServices(update.services);
     const { checkMachine, watchedChains = 2_000 } = this.#parts;
     await checkMachine?.();
     if (update.delta.chains.length <= watchedChains) this.#rulesMayBeFollowed.raise();
@@ -186,11 +188,22 @@ export class Agent {
     this.#lastFailure = undefined;
   }
 
+  async #noteServices(changed: Iterable<string>): Promise<void> {
+    const served = this.#served();
+    if (served !== undefined) await this.#parts.services?.note(changed, served.plan, served.node);
+  }
+
   #servicesWritten(): void {
-    const { servicePlan } = this.desired.compiler ?? {};
+    const served = this.#served();
+    if (served !== undefined) this.#parts.services?.written(served.plan, served.node);
+  }
+
+  /** What is decided about Services, and for which node; undefined: they are somebody else's. */
+  #served(): { readonly plan: ServicePlan; readonly node: NodePortOptions } | undefined {
+    const { servicePlan: plan } = this.desired.compiler ?? {};
     const { options, facts } = this.desired.compilerInput ?? {};
-    if (servicePlan === undefined || options?.services === undefined || facts === undefined) return;
-    this.#parts.services?.written(servicePlan, { ...options.services, nodeAddresses: facts.nodeAddresses });
+    if (plan === undefined || options?.services === undefined || facts === undefined) return undefined;
+    return { plan, node: { ...options.services, nodeAddresses: facts.nodeAddresses } };
   }
 
   #cutKeeper({ readConversations, ...parts }: AgentParts): CutKeeper | undefined {

@@ -40,10 +40,15 @@ export class ServiceKeeper {
     return !this.#isStuck();
   }
 
-  /** An update that changes these Services is about to be written. */
-  note(services: Iterable<string>): void {
+  /** An update that changes these Services is about to be written; the plan is what they are to become. */
+  async note(services: Iterable<string>, plan: ServicePlan, node: NodePortOptions): Promise<void> {
     this.#waitingSince ??= this.#clock.now();
-    for (const key of services) this.#noted.add(key);
+    const keys = [...services];
+    for (const key of keys) this.#noted.add(key);
+    await this.#flows.note(
+      keys.map((key) => plan.services.get(key)),
+      node,
+    );
   }
 
   /** Everything noted is in the kernel, as the plan says. */

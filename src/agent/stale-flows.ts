@@ -34,11 +34,17 @@ export class StaleFlows {
   readonly #ports = new Map<string, readonly PlannedPort[]>();
   /** Frontends that were in the kernel before, and were not looked at since. */
   #former = new Set<string>();
+  /** Those that the round at work looks at. */
+  #inHand: ReadonlySet<string> = new Set();
+  /** Of the update that is being written. */
+  readonly #coming = new Set<string>();
   #isFirst = true;
   #node: NodePortOptions = { nodePortAddresses: [], localhostNodePorts: false, nodeAddresses: [] };
   #frontends: UdpFrontends | undefined;
-  /** As the memory has it; absent before it was read. */
-  #remembered: string | undefined;
+  #recalled: Promise<void> | undefined;
+  /** As the memory has it. */
+  #remembered: ReadonlySet<string> = new Set();
+  #remembering = Promise.resolve();
   #signal = AbortSignal.abort();
 
   constructor(options: StaleFlowsOptions) {
@@ -53,6 +59,18 @@ export class StaleFlows {
     });
   }
 
+  /**
+   * These Services are about to be written. What is new among their frontends is remembered first: an agent may die at any
+   * moment after the kernel has them, and whoever comes after it must know whose flows these were.
+   */
+  async note(services: Iterable<PlannedService | undefined>, node: NodePortOptions): Promise<void> {
+    const coming = udpFrontends([...services].flatMap(udpPortsOf), node);
+    if (coming.size === 0) return;
+    for (const frontend of coming.keys()) this.#coming.add(frontend);
+    await this.#recall();
+    if ([...coming.keys()].some((frontend) => !this.#remembered.has(frontend))) await this.#remember();
+  }
+
   /** These Services are in the kernel like this now; undefined: gone. */
   written(
     services: Iterable<readonly [key: string, planned: PlannedService | undefined]>,
@@ -60,6 +78,7 @@ export class StaleFlows {
   ): void {
     this.#node = node;
     this.#frontends = undefined;
+    this.#coming.clear();
     // What an agent before this one served may be gone.
     if (this.#isFirst) this.#rounds.markDirty();
     this.#isFirst = false;
@@ -86,31 +105,43 @@ export class StaleFlows {
     await this.#recall();
     const former = this.#former;
     this.#former = new Set();
+    this.#inHand = former;
     try {
       for (const family of families) await this.#clean(family, former);
     } catch (error) {
       this.#former = new Set([...this.#former, ...former]);
       throw error;
+    } finally {
+      this.#inHand = new Set();
     }
     await this.#remember();
     const tookMs = clock.now() - started;
     await clock.sleep(Math.max(roundEveryMs - tookMs, tookMs), this.#signal);
   }
 
-  async #recall(): Promise<void> {
-    if (this.#remembered !== undefined) return;
-    const frontends = await this.#options.frontendMemory.read();
-    this.#remembered = frontends.join();
-    for (const frontend of frontends) this.#former.add(frontend);
+  /** What an agent before this one served may have gone since. */
+  #recall(): Promise<void> {
+    this.#recalled ??= this.#options.frontendMemory.read().then((frontends) => {
+      this.#remembered = new Set(frontends);
+      for (const frontend of frontends) this.#former.add(frontend);
+    });
+    return this.#recalled;
   }
 
-  /** What is looked after now is what is to be looked at when it is gone. */
-  async #remember(): Promise<void> {
-    const frontends = [...this.#currentFrontends().keys()].sort();
-    if (frontends.join() === this.#remembered) return;
+  /** One write at a time, each of what is true when it begins. */
+  #remember(): Promise<void> {
+    this.#remembering = this.#remembering.then(() => this.#rememberNow());
+    return this.#remembering;
+  }
+
+  /** Whatever is, may be in a moment, or was and still has flows. */
+  async #rememberNow(): Promise<void> {
+    const known = [...this.#currentFrontends().keys(), ...this.#coming, ...this.#former, ...this.#inHand];
+    const frontends = new Set(known.sort());
+    if ([...frontends].join() === [...this.#remembered].join()) return;
     try {
-      await this.#options.frontendMemory.remember(frontends);
-      this.#remembered = frontends.join();
+      await this.#options.frontendMemory.remember([...frontends]);
+      this.#remembered = frontends;
     } catch (error) {
       // A full disk is no reason to leave flows alone; the next round tries again.
       this.#options.logger.warn({ part: 'services', err: error }, 'udp frontends were not remembered');

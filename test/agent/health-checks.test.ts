@@ -60,13 +60,14 @@ function ends(...endpoints: readonly Endpoint[]) {
   return slice('ns/web', endpoints, { ports: [tcp(80, 'a'), tcp(81, 'b')] });
 }
 
-function note(...objects: readonly ClusterObject[]): void {
+async function note(...objects: readonly ClusterObject[]): Promise<void> {
   bench.set(...objects);
-  keeper.note(bench.stage.plan.services.keys());
+  const { plan } = bench.stage;
+  await keeper.note(plan.services.keys(), plan, localhost);
 }
 
 async function set(...objects: readonly ClusterObject[]): Promise<void> {
-  note(...objects);
+  await note(...objects);
   keeper.written(bench.stage.plan, localhost);
   await pass();
 }
@@ -134,7 +135,7 @@ test('69: the port opens with policy Local and closes with Cluster, or with the 
   expect(await ask()).toBeUndefined();
   await set(balanced());
   bench.apply([{ type: 'delete', kind: 'Service', key: 'ns/web' }]);
-  keeper.note(['ns/web']);
+  await keeper.note(['ns/web'], bench.stage.plan, localhost);
   keeper.written(bench.stage.plan, localhost);
   await pass();
   expect(await ask()).toBeUndefined();
@@ -150,7 +151,7 @@ test('another port: the old one is closed', async () => {
 
 test('120, 121: what is not in the kernel yet is not told; for a minute, then the node is unfit', async () => {
   await set(balanced(), ends(here));
-  note(ends());
+  await note(ends());
   expect((await ask())?.status).toBe(200);
   await clock.advance(60_000);
   const response = await ask();

@@ -24,6 +24,7 @@ const two = endpoint('10.0.1.1');
 class MadeMemory {
   frontends: readonly string[] = [];
   isFull = false;
+  writes = 0;
 
   async read(): Promise<readonly string[]> {
     await Promise.resolve();
@@ -33,6 +34,7 @@ class MadeMemory {
   async remember(frontends: readonly string[]): Promise<void> {
     await Promise.resolve();
     if (this.isFull) throw new Error('ENOSPC: no space left on device');
+    this.writes += 1;
     this.frontends = frontends;
   }
 }
@@ -78,6 +80,12 @@ function ends(...endpoints: readonly Endpoint[]) {
 function set(...objects: readonly ClusterObject[]): void {
   bench.set(...objects);
   written();
+}
+
+/** Decided, and not written yet. */
+function note(...objects: readonly ClusterObject[]): Promise<void> {
+  bench.set(...objects);
+  return flows.note([bench.stage.plan.services.get('ns/dns')], options);
 }
 
 function written(): void {
@@ -184,6 +192,55 @@ test('what went while no agent ran is found by the next one', async () => {
   expect(memory.frontends).toEqual([]);
   next.abort();
   await secondEnded;
+});
+
+test('what is about to be served is remembered before the kernel has it', async () => {
+  await note(dns(30_054));
+  expect(memory.frontends).toEqual([
+    '127.0.0.1:30053',
+    '127.0.0.1:30054',
+    '172.30.0.41:53',
+    '192.168.0.2:30053',
+    '192.168.0.2:30054',
+  ]);
+  written();
+  await pass(1000);
+  expect(memory.frontends).toEqual(['127.0.0.1:30054', '172.30.0.41:53', '192.168.0.2:30054']);
+  const { writes } = memory;
+  await note(ends(one, two));
+  expect(memory.writes).toBe(writes);
+});
+
+test('a round that ends while an update is written forgets nothing of it', async () => {
+  set(ends(two));
+  await note(dns(30_054));
+  await pass(1000);
+  expect(conntrack.dumps).toBe(1);
+  expect(memory.frontends).toContain('192.168.0.2:30054');
+});
+
+test('what is gone is remembered for as long as its flows may be there', async () => {
+  conntrack.add(toFirst);
+  conntrack.isBroken = true;
+  bench.apply([{ type: 'delete', kind: 'Service', key: 'ns/dns' }]);
+  written();
+  await pass(1000);
+  const later = new Bench().set(dns(30_054, ['172.30.0.42']));
+  await flows.note([later.planned('ns/dns')], options);
+  expect(memory.frontends).toContain('172.30.0.42:53');
+  expect(memory.frontends).toContain('172.30.0.41:53');
+  conntrack.isBroken = false;
+  await pass(2000);
+  expect(conntrack.texts).toEqual([]);
+  expect(memory.frontends).not.toContain('172.30.0.41:53');
+});
+
+test('the first update of an agent does not forget what the one before it served', async () => {
+  const logger = createLogger('warn', { write: () => undefined });
+  const second = new StaleFlows({ conntrack, families: ['ipv4'], frontendMemory: memory, clock, logger, metrics });
+  const other = service('ns/dns', { clusterIps: ['172.30.0.99'], ports: [{ protocol: 'UDP', port: 53 }] });
+  await second.note([new Bench().set(other).planned('ns/dns')], options);
+  expect(memory.frontends).toEqual(['127.0.0.1:30053', '172.30.0.41:53', '172.30.0.99:53', '192.168.0.2:30053']);
 });
 
 test('where nothing can be remembered flows are ended all the same', async () => {

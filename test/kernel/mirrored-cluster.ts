@@ -9,7 +9,7 @@ import type { TestLab } from './lab-fixture.ts';
 import { untilTrue } from './lab-fixture.ts';
 import type { RemoteApi } from './remote-api.ts';
 
-const pathOfKind = new Map(allResources.map(({ kind, path }) => [String(kind), path]));
+const pathOfKind = new Map<string, string>(allResources.map(({ kind, path }) => [kind, path]));
 
 interface Placed {
   readonly path: string;
