@@ -1,6 +1,8 @@
 /** Who reaches whom, by real curl from pod to Service name, beside what is expected. */
 import type { CommandResult } from '../../backends/exec.ts';
 import { CommandError, run } from '../../backends/exec.ts';
+import { exitCodes } from '../exit-code.ts';
+import type { CommandIo } from '../io.ts';
 
 /** One curl of the table. `detail`: the answer's first line, or curl's own word for the failure. */
 export interface Cell {
@@ -64,4 +66,14 @@ export function connectivityTable(cells: readonly Cell[]): readonly (readonly st
       return cell?.reached === cell?.expected ? word : `${word} !`;
     }),
   ]);
+}
+
+/** What is not as expected, a line each, and the exit code: 0 only if there is nothing. */
+export function summarize(io: Pick<CommandIo, 'out' | 'error' | 'exitCode'>, cells: readonly Cell[]): void {
+  const wrong = cells.filter(({ reached, expected }) => reached !== expected);
+  for (const { from, to, reached, detail } of wrong) {
+    io.error(`sluice: ${from} ${reached ? 'reached' : 'did not reach'} ${to}: ${detail}\n`);
+  }
+  io.out(`\n${cells.length - wrong.length} of ${cells.length} connections as expected\n`);
+  io.exitCode = wrong.length === 0 ? exitCodes.done : exitCodes.failed;
 }

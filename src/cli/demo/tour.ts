@@ -14,7 +14,7 @@ import type { CommandIo } from '../io.ts';
 import { terminalPaint } from '../paint.ts';
 import { progressLine } from '../progress-line.ts';
 import { formatTable } from '../table.ts';
-import { type Cell, connectivity, connectivityTable, curlOf, type Workload } from './connectivity.ts';
+import { type Cell, connectivity, connectivityTable, curlOf, summarize, type Workload } from './connectivity.ts';
 
 const examples = join(import.meta.dirname, '..', '..', '..', 'examples', 'seed');
 const mainFile = join(import.meta.dirname, '..', '..', 'main.ts');
@@ -119,15 +119,6 @@ function showLines(io: CommandIo, saved: string, word: string): void {
 function showTable(io: CommandIo, cells: readonly Cell[]): void {
   const names = [...new Set(cells.map(({ from }) => from))];
   io.out(formatTable(['from \\ to', ...names], connectivityTable(cells)));
-}
-
-function summarize(io: CommandIo, cells: readonly Cell[]): void {
-  const wrong = cells.filter(({ reached, expected }) => reached !== expected);
-  for (const { from, to, reached, detail } of wrong) {
-    io.error(`sluice: ${from} ${reached ? 'reached' : 'did not reach'} ${to}: ${detail}\n`);
-  }
-  io.out(`\n${cells.length - wrong.length} of ${cells.length} connections as expected\n`);
-  io.exitCode = wrong.length === 0 ? exitCodes.done : exitCodes.failed;
 }
 
 /** A pod's workload is the part of its name before the Deployment's hashes. */
