@@ -123,6 +123,15 @@ export interface NetworkPolicy extends Common {
   readonly isolatesEgress: boolean;
   readonly ingress: readonly PolicyRule[];
   readonly egress: readonly PolicyRule[];
+  /** It could not be read whole, so it has no rules: where the first mistake is. */
+  readonly malformed?: Mistake;
+}
+
+export interface Mistake {
+  /** Field path; empty: the object itself. */
+  readonly path: string;
+  /** 1-based, where the object has a file. */
+  readonly line?: number;
 }
 
 export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';

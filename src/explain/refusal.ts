@@ -10,7 +10,7 @@ import { nearMisses, type RuleMiss } from './near-miss.ts';
 
 export interface PolicyRefusal {
   readonly policy: NetworkPolicy;
-  /** Empty: the policy has no rule in this direction, so it allows nothing. */
+  /** Empty: the policy has no rule in this direction, or is malformed, so it allows nothing. */
   readonly misses: readonly RuleMiss[];
 }
 

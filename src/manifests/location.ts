@@ -1,5 +1,5 @@
 /** Where an object was first written, carried through files that a program wrote from it. */
-import type { ManifestLocation } from '../cluster/objects.ts';
+import type { ManifestLocation, Mistake } from '../cluster/objects.ts';
 
 /** The lab's agents read complete objects that the lab wrote; by this they can still name the user's file and line. */
 export const locationAnnotation = 'sluice.io/location';
@@ -18,6 +18,21 @@ export function parseLocation(text: string): ManifestLocation | undefined {
   const entries = new Map<string, number>();
   for (const [path, at] of Object.entries(lines)) if (typeof at === 'number') entries.set(path, at);
   return { file, line, lines: entries };
+}
+
+/** A malformed policy is written without its rules: by this its reader still knows that it had some, and where the mistake is. */
+export const mistakeAnnotation = 'sluice.io/mistake';
+
+export function formatMistake({ path, line }: Mistake): string {
+  return JSON.stringify({ path, line });
+}
+
+/** Undefined where the text is not what `formatMistake` writes. */
+export function parseMistake(text: string): Mistake | undefined {
+  const value = parseJson(text);
+  if (!isRecord(value) || typeof value['path'] !== 'string') return undefined;
+  const { path, line } = value;
+  return { path, ...(typeof line === 'number' ? { line } : {}) };
 }
 
 function parseJson(text: string): unknown {

@@ -15,6 +15,7 @@ import type { Cidr } from '../lib/ip.ts';
 import { cidrContains, formatCidr } from '../lib/ip.ts';
 import type { Field, ObjectReport } from './fields.ts';
 import { checkFields, child, readInteger, readItems, readMap, readMapItems, readWord } from './fields.ts';
+import { mistakeAnnotation, parseMistake } from './location.ts';
 import type { Metadata } from './read-metadata.ts';
 import { readCidr, readPort, readProtocol, readSelector } from './read-values.ts';
 
@@ -50,9 +51,24 @@ export function readNetworkPolicy(
     ...isolation(report, spec, types),
     ingress: report.failed ? [] : ingress,
     egress: report.failed ? [] : egress,
+    ...malformed(report, metadata, { hasRules: ingress.length + egress.length > 0, hasFile: location !== undefined }),
     ...(uid === undefined ? {} : { uid }),
     ...(location === undefined ? {} : { location }),
   };
+}
+
+/** Where it is wrong here, or (in a file that a lab wrote) was wrong in the file that it was made from. */
+function malformed(
+  report: ObjectReport,
+  metadata: Metadata,
+  { hasRules, hasFile }: { readonly hasRules: boolean; readonly hasFile: boolean },
+): Pick<NetworkPolicy, 'malformed'> {
+  const first = report.problems.find(({ severity }) => severity === 'error');
+  if (first !== undefined) return { malformed: { path: first.path, ...(hasFile ? { line: first.line } : {}) } };
+  const stated = child(metadata.annotations, mistakeAnnotation).tree;
+  if (hasRules || stated?.kind !== 'scalar' || typeof stated.value !== 'string') return {};
+  const mistake = parseMistake(stated.value);
+  return mistake === undefined ? {} : { malformed: mistake };
 }
 
 function isSelectorReadable(report: ObjectReport, root: Field): boolean {

@@ -17,7 +17,7 @@ import { leavingTaint } from '../cluster/objects.ts';
 import { formatCidr } from '../lib/ip.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import { readKinds } from './kinds.ts';
-import { formatLocation, locationAnnotation } from './location.ts';
+import { formatLocation, formatMistake, locationAnnotation, mistakeAnnotation } from './location.ts';
 import { serviceNameLabel } from './read-endpoint-slice.ts';
 
 /** Undefined members are left out. */
@@ -89,10 +89,12 @@ function labelsOf(object: Exclude<ClusterObject, NetworkPolicy>): YamlObject | u
 function annotationsOf(object: ClusterObject): YamlObject | undefined {
   const { location } = object;
   const sources = object.kind === 'Pod' ? object.allowedSources.map(formatCidr).join(',') : '';
-  if (location === undefined && sources === '') return undefined;
+  const mistake = object.kind === 'NetworkPolicy' ? object.malformed : undefined;
+  if (location === undefined && sources === '' && mistake === undefined) return undefined;
   return {
     [allowedSourcesAnnotation]: sources === '' ? undefined : sources,
     [locationAnnotation]: location === undefined ? undefined : formatLocation(location),
+    [mistakeAnnotation]: mistake === undefined ? undefined : formatMistake(mistake),
   };
 }
 

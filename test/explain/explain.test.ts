@@ -86,6 +86,47 @@ To allow it, add this below spec: of that policy, or of a new policy that select
   );
 });
 
+const torn = (name: string, line = 8) =>
+  policy(
+    `default/${name}`,
+    { app: 'db' },
+    {
+      malformed: { path: 'spec.ingress[0].ports[0].port', line },
+      location: { file: 'torn.yaml', line: 1, lines: new Map() },
+    },
+  );
+
+function withoutDbAccess(...others: readonly ClusterObject[]): string {
+  const model = clusterOf([...seedCluster.filter((object) => object !== allowDbAccess), ...others]);
+  const question = parseQuestion('frontend', 'db:80', { state: model.state });
+  if (!question.ok) throw new Error(question.message);
+  return renderExplanation(model, investigate(model, question.value));
+}
+
+test('a policy that cannot be read whole is told as that: a rule in it would not be read either', () => {
+  const said = withoutDbAccess(torn('torn'));
+  expect(said).toContain(`  NetworkPolicy default/torn (torn.yaml:1)
+    cannot be read whole (torn.yaml:8: spec.ingress[0].ports[0].port): it allows nothing until mended
+To allow it, add this below spec: of a new policy that selects the pod:
+`);
+  expect(said).not.toContain('has no ingress rule');
+});
+
+test('beside policies that can be read, the rule goes into one of those', () => {
+  expect(withoutDbAccess(torn('torn'), allowDbAccess)).toContain(
+    'add this below spec: of NetworkPolicy default/allow-db-access, or of a new policy that selects the pod:',
+  );
+  const quiet = policy('default/quiet', { app: 'db' });
+  expect(withoutDbAccess(torn('torn'), allowDbAccess, quiet)).toContain(
+    'add this below spec: of any one of the others, or of a new policy that selects the pod:',
+  );
+});
+
+test('where an API server has the policy there is no line to name', () => {
+  const remote = policy('default/torn', { app: 'db' }, { malformed: { path: 'spec.ingress[0].from[0].x' } });
+  expect(withoutDbAccess(remote)).toContain('    cannot be read whole (spec.ingress[0].from[0].x): it allows nothing');
+});
+
 test('egress and ingress that would both refuse are both named', () => {
   const quiet = policy('default/quiet', { app: 'frontend' }, { isolatesIngress: false, isolatesEgress: true });
   const said = text('frontend', 'db:80', [quiet]);

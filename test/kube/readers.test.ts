@@ -274,6 +274,7 @@ describe('policies', () => {
   ])('%s: isolates and allows nothing', (_name, fields, isolatesIngress, isolatesEgress) => {
     const { object, diagnostics } = read('NetworkPolicy', { metadata, spec: { podSelector: {}, ...fields } });
     expect(object).toMatchObject({ isolatesIngress, isolatesEgress, ingress: [], egress: [] });
+    expect(object).toMatchObject({ malformed: { path: expect.stringMatching(/^spec\./) } });
     expect(diagnostics.some(({ severity }) => severity === 'error')).toBe(true);
     expect(diagnostics.at(-1)?.message).toContain('allows nothing until its errors are mended');
   });

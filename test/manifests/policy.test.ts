@@ -37,6 +37,13 @@ test.each([
   ['spec: {podSelector: {}, ingress: [{}]}\nstats: {}', true, false],
 ])('malformed: %s', (spec, isolatesIngress, isolatesEgress) => {
   expect(policy(spec)).toMatchObject({ isolatesIngress, isolatesEgress, ingress: [], egress: [] });
+  expect(policy(spec)?.malformed).toBeDefined();
+});
+
+test('a malformed policy knows where its first mistake is, a sound one has none', () => {
+  const spec = 'spec:\n  podSelector: {}\n  ingress:\n    - ports: [{port: 80}, {port: 0}]\n    - from: [{}]';
+  expect(policy(spec)?.malformed).toEqual({ path: 'spec.ingress[0].ports[1].port', line: 7 });
+  expect(policy('spec: {podSelector: {}}')).not.toHaveProperty('malformed');
 });
 
 test.each([

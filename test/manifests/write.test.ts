@@ -34,6 +34,21 @@ test('a complete cluster reads back as it was, places and all, and nothing more 
   );
 }, 60_000);
 
+test('a malformed policy is still one when it is read back, with its mistake in the file of the user', () => {
+  const policies = fill(`apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db}
+spec:
+  podSelector: {}
+  ingress: [{ports: [{port: 0}]}]
+`);
+  const written = policies.get('NetworkPolicy default/db');
+  if (written === undefined) throw new Error('the policy is there');
+  const again = parseManifest(manifestText([written]), 'lab.yaml');
+  expect(again.objects).toEqual([written]);
+  expect(again.objects).toMatchObject([{ malformed: { path: 'spec.ingress[0].ports[0].port', line: 6 } }]);
+});
+
 test('the text of a pod', () => {
   const pod = fill(`apiVersion: v1
 kind: Pod
