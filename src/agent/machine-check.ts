@@ -26,8 +26,7 @@ export class MachineCheck {
   async #check(): Promise<void> {
     const missing = await preflight(this.#options);
     if (missing.length === 0) return;
-    const hint = process.getuid?.() === 0 ? '' : ' (this is not root)';
     const what = missing.map(({ message }) => message).join('; ');
-    throw new MachineError(`this machine lacks what Sluice needs${hint}: ${what}`);
+    throw new MachineError(`this machine lacks what Sluice needs: ${what}`);
   }
 }

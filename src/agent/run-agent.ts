@@ -8,6 +8,7 @@ import { detectVariant } from '../backends/iptables/variant.ts';
 import type { IptablesVariant } from '../backends/iptables/variant.ts';
 import { KernelBackend } from '../backends/kernel-backend.ts';
 import { KernelWriter } from '../backends/kernel-writer.ts';
+import { lackedPrivilege } from '../backends/privilege.ts';
 import { NodeLinks } from '../backends/links/node-links.ts';
 import { ensureSysctls } from '../backends/links/sysctls.ts';
 import type { Config } from '../config/schema.ts';
@@ -59,6 +60,9 @@ export async function runAgent(settings: AgentSettings, signal: AbortSignal): Pr
   const { ipFamilies: families, serviceProxy: services, natOutgoing } = config;
   const machine = new MachineCheck({ run, variant, families, services, natOutgoing });
   const { agent, view } = await assemble(settings, variant, machine);
+  const lacked = lackedPrivilege();
+  if (lacked !== undefined)
+    throw new MachineError(`the agent needs ${lacked}: it writes to the kernel's packet filter`);
   const listeners = await listenOnAll(config, view);
   try {
     machine.start();
@@ -164,10 +168,21 @@ function serviceKeeper({ ipFamilies: families, runDir }: Config, logger: Logger,
   });
 }
 
+async function listenInRunDirectory(runDir: string, view: AgentView): Promise<Listener> {
+  try {
+    return await listenOnSocket(apiApp(view), join(runDir, 'sluice.sock'));
+  } catch (error) {
+    // Of a system call: the directory cannot be made, or not be written.
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    const expected = 'expected a directory that the agent may make and write (runDir)';
+    throw new MachineError(`${runDir}: ${error.message}, ${expected}`, { cause: error });
+  }
+}
+
 /** The socket first: it is what a second agent on this node is refused by. */
 async function listenOnAll(config: Config, view: AgentView): Promise<readonly Listener[]> {
   const { runDir, apiPort, httpPort, httpAddress } = config;
-  const listeners = [await listenOnSocket(apiApp(view), join(runDir, 'sluice.sock'))];
+  const listeners = [await listenInRunDirectory(runDir, view)];
   try {
     if (apiPort !== 0) listeners.push(await listenOnPort(apiApp(view), apiPort, '127.0.0.1'));
     if (httpPort !== 0) listeners.push(await listenOnPort(healthApp(view), httpPort, httpAddress));

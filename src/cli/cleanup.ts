@@ -17,6 +17,12 @@ export function addCleanupCommand(program: Command, io: CommandIo): void {
     .addHelpText('after', examples('sluice cleanup', 'sluice cleanup --services'))
     .action(async (options: { readonly services?: boolean }) => {
       const config = configOf(options, io);
+      const { lackedPrivilege } = await import('../backends/privilege.ts');
+      const lacked = lackedPrivilege();
+      if (lacked !== undefined) {
+        const why = 'it takes chains, rules and sets out of the kernel';
+        throw new CliError(exitCodes.missing, `cleanup needs ${lacked}: ${why}`);
+      }
       const socket = socketPath(config.runDir, io);
       if ((await askAgent(socket, '/api/status')) !== undefined) {
         throw new CliError(
