@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [policy|update|pod-start|service] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
+ * `npm run bench -- [policy|update|pod-start|service|lab] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
  * [--variant nft|legacy] [--samples N] [--peers] [--json FILE]`: prints rows, and writes them where asked. `update`, which is a part of
  * `policy`, needs root: it times a real agent in a network namespace. So do `pod-start` (`--samples` pods in a lab) and `service`, which
  * measures kube-proxy beside ours where it is built; `--peers` builds it (minutes, needs Go).
@@ -11,6 +11,7 @@ import { runInNewContext } from 'node:vm';
 import { buildAll } from '../e2e/build/build.ts';
 import { isBuilt } from '../e2e/build/cache.ts';
 import type { KubeProxyMode } from './kube-proxy.ts';
+import { benchLab } from './lab.ts';
 import { whyNoKernel } from './netns.ts';
 import { benchPolicy } from './policy.ts';
 import { benchPodStart } from './pod-start.ts';
@@ -50,6 +51,7 @@ function benchesNamed(names: readonly string[]): readonly Bench[] {
     update: [updateRows],
     'pod-start': [podStartRows],
     service: [serviceRows],
+    lab: [labRows],
   };
   const chosen = names.length === 0 ? ['policy'] : names;
   return chosen.flatMap((name) => {
@@ -83,6 +85,15 @@ function podStartRows(): Promise<readonly BenchRow[]> {
     process.exit(3);
   }
   return benchPodStart(Number(values.samples));
+}
+
+function labRows(): Promise<readonly BenchRow[]> {
+  const why = whyNoKernel();
+  if (why !== undefined) {
+    console.error(`bench: lab ${why}`);
+    process.exit(3);
+  }
+  return benchLab();
 }
 
 /** One size where it is named, else those of the budgets; legacy copies its whole table for every write: at 1,000 Services alone. */
