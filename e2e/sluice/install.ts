@@ -31,21 +31,29 @@ function valuesFor(cluster: Pick<Cluster, 'topology'>): readonly string[] {
   ];
 }
 
-/** `helm upgrade --install` with `--wait`: returns when an agent is ready on every node. The answer is helm's own text. */
+/** `helm upgrade --install`: returns when an agent is ready on every node. The answer is helm's own text. */
 export async function installSluice(cluster: Cluster, values = valuesFor(cluster)): Promise<string> {
   const sets = values.flatMap((value) => ['--set', value]);
-  return helm(cluster, ['upgrade', '--install', 'sluice', chart, '--wait', '--timeout=180s', ...sets]);
+  const answer = await helm(cluster, ['upgrade', '--install', 'sluice', chart, ...sets]);
+  await agentsReady(cluster);
+  return answer;
 }
 
-/** `helm upgrade --reuse-values`; with `wait`, the default, returns when an agent is ready on every node. */
+/** `helm upgrade --reuse-values`; with `wait`, the default, returns when an agent is ready on every node. helm's own `--wait` is content with all but one. */
 export async function upgradeSluice(
   cluster: Cluster,
   values: readonly string[],
   { wait = true } = {},
 ): Promise<string> {
   const sets = values.flatMap((value) => ['--set', value]);
-  const waiting = wait ? ['--wait', '--timeout=180s'] : [];
-  return helm(cluster, ['upgrade', 'sluice', chart, '--reuse-values', ...waiting, ...sets]);
+  const answer = await helm(cluster, ['upgrade', 'sluice', chart, '--reuse-values', ...sets]);
+  if (wait) await agentsReady(cluster);
+  return answer;
+}
+
+/** Returns when every node has an agent of the newest version, ready. */
+export async function agentsReady({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
+  await kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/sluice', '--timeout=180s']);
 }
 
 export async function uninstallSluice(cluster: Cluster): Promise<string> {

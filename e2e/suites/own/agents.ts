@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { ClusterNode } from '../../cluster/node.ts';
 import { until } from '../../cluster/until.ts';
-import { helm, upgradeSluice } from '../../sluice/install.ts';
+import { agentsReady, helm, upgradeSluice } from '../../sluice/install.ts';
 
 const selector = ['-n', 'kube-system', '-l', 'app.kubernetes.io/name=sluice'] as const;
 
@@ -10,10 +10,6 @@ const selector = ['-n', 'kube-system', '-l', 'app.kubernetes.io/name=sluice'] as
 export async function rollAgents({ kubectl }: Cluster): Promise<void> {
   await kubectl(['-n', 'kube-system', 'rollout', 'restart', 'daemonset/sluice']);
   await agentsReady({ kubectl });
-}
-
-export async function agentsReady({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
-  await kubectl(['-n', 'kube-system', 'rollout', 'status', 'daemonset/sluice', '--timeout=180s']);
 }
 
 /** Another setting by `helm upgrade`, and the one before by `helm rollback`: every agent is replaced twice. */
