@@ -20,7 +20,7 @@ const cases: readonly OwnCase[] = [
   {
     name: "helm install with the chart's own values, beside a live kube-proxy, touches none of its rules; helm test",
     run: async (cluster) => {
-      const before = await kubeRules(cluster);
+      const before = await restingKubeRules(cluster);
       await installSluice(cluster, ['image.pullPolicy=Never']);
       const after = await kubeRules(cluster);
       const differences = before.flatMap((state, index) => compareStates(state, after[index] ?? {}));
@@ -63,6 +63,19 @@ const cases: readonly OwnCase[] = [
 
 export async function runBeside(context: SuiteContext): Promise<readonly CaseResult[]> {
   return runCases(cases, context);
+}
+
+/** Once kube-proxy has done all that it knows of: the same for three seconds. */
+async function restingKubeRules(cluster: Cluster): Promise<readonly NodeState[]> {
+  let rules = await kubeRules(cluster);
+  const isAtRest = async (): Promise<boolean> => {
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    const before = rules;
+    rules = await kubeRules(cluster);
+    return before.every((state, index) => compareStates(state, rules[index] ?? {}).length === 0);
+  };
+  await until('kube-proxy to have nothing to do', isAtRest, { timeoutMs: 60_000 });
+  return rules;
 }
 
 /** Rules and chains of kube-proxy and kubelet, node by node. */
