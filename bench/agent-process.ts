@@ -23,15 +23,18 @@ export interface AgentProcess {
 export interface AgentPlace {
   readonly netns: Netns;
   readonly nodeName: string;
-  readonly manifests: string;
+  /** Where its cluster comes from. */
+  readonly source: { readonly manifests: string } | { readonly kubeconfig: string };
   readonly runDir: string;
+  /** Entry of another build. Default: of the sources. */
+  readonly main?: string;
 }
 
 const withinMs = 60_000;
 
-export async function startAgentProcess({ netns, nodeName, manifests, runDir }: AgentPlace): Promise<AgentProcess> {
-  const main = join(import.meta.dirname, '..', 'src', 'main.ts');
-  const settings = { manifests, 'node-name': nodeName, 'run-dir': runDir, 'iptables-backend': 'nft' };
+export async function startAgentProcess(place: AgentPlace): Promise<AgentProcess> {
+  const { netns, nodeName, source, runDir, main = join(import.meta.dirname, '..', 'src', 'main.ts') } = place;
+  const settings = { ...source, 'node-name': nodeName, 'run-dir': runDir, 'iptables-backend': 'nft' };
   const flags = Object.entries(settings).flatMap(([flag, value]) => [`--${flag}`, value]);
   const abort = new AbortController();
   const lines = new AppliedLines();

@@ -1,8 +1,9 @@
 /**
- * `npm run bench -- [policy|update|pod-start|service|lab] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
+ * `npm run bench -- [policy|update|pod-start|service|lab|cluster] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
  * [--variant nft|legacy] [--samples N] [--peers] [--json FILE]`: prints rows, and writes them where asked. `update`, which is a part of
  * `policy`, needs root: it times a real agent in a network namespace. So do `pod-start` (`--samples` pods in a lab) and `service`, which
- * measures kube-proxy beside ours where it is built; `--peers` builds it (minutes, needs Go).
+ * measures kube-proxy beside ours where it is built; `--peers` builds it (minutes, needs Go). `cluster` is three agents on a real API
+ * server, which is built the same way where it is missing.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -10,6 +11,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { buildAll } from '../e2e/build/build.ts';
 import { isBuilt } from '../e2e/build/cache.ts';
+import { MachineError } from '../e2e/build/machine.ts';
+import { benchCluster } from './cluster.ts';
 import type { KubeProxyMode } from './kube-proxy.ts';
 import { benchLab } from './lab.ts';
 import { whyNoKernel } from './netns.ts';
@@ -52,6 +55,7 @@ function benchesNamed(names: readonly string[]): readonly Bench[] {
     'pod-start': [podStartRows],
     service: [serviceRows],
     lab: [labRows],
+    cluster: [clusterRows],
   };
   const chosen = names.length === 0 ? ['policy'] : names;
   return chosen.flatMap((name) => {
@@ -69,40 +73,43 @@ function updateWherePossible(): Promise<readonly BenchRow[]> {
   return Promise.resolve([]);
 }
 
-function updateRows(): Promise<readonly BenchRow[]> {
+function needsKernel(bench: string): void {
   const why = whyNoKernel();
-  if (why !== undefined) {
-    console.error(`bench: update ${why}`);
-    process.exit(3);
-  }
+  if (why === undefined) return;
+  console.error(`bench: ${bench} ${why}`);
+  process.exit(3);
+}
+
+function updateRows(): Promise<readonly BenchRow[]> {
+  needsKernel('update');
   return benchUpdate({ policies: Number(values.policies ?? 1000), samples: Number(values.samples) });
 }
 
 function podStartRows(): Promise<readonly BenchRow[]> {
-  const why = whyNoKernel();
-  if (why !== undefined) {
-    console.error(`bench: pod-start ${why}`);
-    process.exit(3);
-  }
+  needsKernel('pod-start');
   return benchPodStart(Number(values.samples));
 }
 
 function labRows(): Promise<readonly BenchRow[]> {
-  const why = whyNoKernel();
-  if (why !== undefined) {
-    console.error(`bench: lab ${why}`);
-    process.exit(3);
-  }
+  needsKernel('lab');
   return benchLab();
+}
+
+async function clusterRows(): Promise<readonly BenchRow[]> {
+  needsKernel('cluster');
+  const size = { policies: Number(values.policies ?? 1000), pods: Number(values.pods ?? 5000) };
+  try {
+    return await benchCluster({ ...size, samples: Number(values.samples) });
+  } catch (error) {
+    if (!(error instanceof MachineError)) throw error;
+    console.error(`bench: cluster: ${error.message}`);
+    return process.exit(3);
+  }
 }
 
 /** One size where it is named, else those of the budgets; legacy copies its whole table for every write: at 1,000 Services alone. */
 async function serviceRows(): Promise<readonly BenchRow[]> {
-  const why = whyNoKernel();
-  if (why !== undefined) {
-    console.error(`bench: service ${why}`);
-    process.exit(3);
-  }
+  needsKernel('service');
   const peers = await kubeProxyModes();
   const samples = Number(values.samples);
   const measured: BenchRow[] = [];

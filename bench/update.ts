@@ -50,7 +50,7 @@ export async function benchUpdate({ policies, samples }: UpdateOptions): Promise
       const agent = await startAgentProcess({
         netns: place.node,
         nodeName: benchNode,
-        manifests: files.path,
+        source: { manifests: files.path },
         runDir: join(directory, 'run'),
       });
       try {

@@ -36,13 +36,17 @@ const e2ePrograms = {
   sysctl: 'procps',
 };
 
-/** The same, for what is no program. */
+/** What `--bench` adds: certificates of a real API server, and the lock of its build. */
+const benchPrograms = { openssl: 'openssl', flock: 'util-linux' };
+
+/** The same as `e2ePrograms`, for what is no program. */
 const e2eFiles = {
   '/usr/include/seccomp.h': 'libseccomp-dev',
   '/usr/include/stdlib.h': 'libc6-dev',
 };
 
 const isForE2e = process.argv.includes('--e2e');
+const isForBench = process.argv.includes('--bench');
 
 installNodePackages();
 await installSystemPackages();
@@ -66,7 +70,11 @@ function installNodePackages() {
 }
 
 async function installSystemPackages() {
-  const wanted = isForE2e ? { ...programs, ...e2ePrograms, ...e2eFiles } : programs;
+  const wanted = {
+    ...programs,
+    ...(isForE2e ? { ...e2ePrograms, ...e2eFiles } : {}),
+    ...(isForBench ? benchPrograms : {}),
+  };
   const lacking = () =>
     Object.keys(wanted).filter((name) => !(name.startsWith('/') ? existsSync(name) : isOnPath(name)));
   const missing = lacking();

@@ -22,7 +22,8 @@ export class ApiClient {
       this.#waiting.delete(answer.id);
     });
     void this.#worker.exited.then(() => {
-      for (const [id, tell] of this.#waiting) tell({ id, status: 0, body: 'the process that asks has ended' });
+      const body = 'the process that asks has ended';
+      for (const [id, tell] of this.#waiting) tell({ id, status: 0, body, askedAt: '0', answeredAt: '0' });
     });
   }
 
@@ -33,15 +34,25 @@ export class ApiClient {
     body?: unknown,
     expected: readonly number[] = [],
   ): Promise<unknown> {
+    return (await this.#send({ method, path, body }, expected)).body;
+  }
+
+  /** When it was asked and when the answer was there, by `performance.now()` of this process; throws for every status but 2xx. */
+  async timed(request: Omit<ApiRequest, 'id'>): Promise<{ readonly askedAt: number; readonly answeredAt: number }> {
+    const { askedAt, answeredAt } = await this.#send(request);
+    return { askedAt: byOurClock(askedAt), answeredAt: byOurClock(answeredAt) };
+  }
+
+  async #send(request: Omit<ApiRequest, 'id'>, expected: readonly number[] = []): Promise<ApiAnswer> {
     this.#count += 1;
     const id = this.#count;
     const answer = await new Promise<ApiAnswer>((resolve) => {
       this.#waiting.set(id, resolve);
-      this.#worker.write(`${JSON.stringify({ id, method, path, body } satisfies ApiRequest)}\n`);
+      this.#worker.write(`${JSON.stringify({ ...request, id } satisfies ApiRequest)}\n`);
     });
     const isWell = (answer.status >= 200 && answer.status < 300) || expected.includes(answer.status);
-    if (!isWell) throw new Error(`${method} ${path}: ${answer.status} ${messageOf(answer.body)}`);
-    return answer.body;
+    if (!isWell) throw new Error(`${request.method} ${request.path}: ${answer.status} ${messageOf(answer.body)}`);
+    return answer;
   }
 
   close(): void {
@@ -52,4 +63,8 @@ export class ApiClient {
 
 function messageOf(body: unknown): string {
   return typeof body === 'object' && body !== null && 'message' in body ? String(body.message) : JSON.stringify(body);
+}
+
+function byOurClock(nanoseconds: string): number {
+  return Number(BigInt(nanoseconds) - process.hrtime.bigint()) / 1e6 + performance.now();
 }

@@ -8,10 +8,15 @@ export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
+  /** Of the body. Default: a merge patch for PATCH, else JSON. */
+  readonly type?: string;
 }
 
 export interface ApiAnswer {
   readonly id: number;
+  /** When it was asked, and when the whole answer was there: nanoseconds of the clock that all processes of a machine share. */
+  readonly askedAt: string;
+  readonly answeredAt: string;
   /** 0: the server could not be asked. */
   readonly status: number;
   readonly body: unknown;
@@ -33,8 +38,10 @@ if (import.meta.main) {
   });
 }
 
-async function answer(place: ApiPlace, dispatcher: Agent, { id, method, path, body }: ApiRequest): Promise<void> {
-  const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+async function answer(place: ApiPlace, dispatcher: Agent, asked: ApiRequest): Promise<void> {
+  const { id, method, path, body } = asked;
+  const { type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json' } = asked;
+  const askedAt = now();
   try {
     const response = await request(`${place.url}${path}`, {
       method,
@@ -42,10 +49,15 @@ async function answer(place: ApiPlace, dispatcher: Agent, { id, method, path, bo
       headers: { authorization: `Bearer ${place.token}`, 'content-type': type },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    tell({ id, status: response.statusCode, body: await response.body.json() });
+    const answered = await response.body.json();
+    tell({ id, askedAt, answeredAt: now(), status: response.statusCode, body: answered });
   } catch (error) {
-    tell({ id, status: 0, body: String(error) });
+    tell({ id, askedAt, answeredAt: now(), status: 0, body: String(error) });
   }
+}
+
+function now(): string {
+  return String(process.hrtime.bigint());
 }
 
 function tell(said: ApiAnswer): void {

@@ -21,7 +21,7 @@ import { formatLocation, formatMistake, locationAnnotation, mistakeAnnotation } 
 import { serviceNameLabel } from './read-endpoint-slice.ts';
 
 /** Undefined members are left out. */
-interface YamlObject {
+export interface YamlObject {
   readonly [key: string]: YamlValue | undefined;
 }
 type YamlValue = string | number | boolean | YamlObject | readonly YamlValue[];
@@ -30,10 +30,11 @@ type YamlValue = string | number | boolean | YamlObject | readonly YamlValue[];
 export function manifestText(objects: readonly ClusterObject[]): string {
   // Quotes what YAML 1.1 would not read as a string, since Kubernetes and our own reader hold to that.
   const options = { lineWidth: 0, aliasDuplicateObjects: false, compat: 'yaml-1.1' } as const;
-  return objects.map((object) => stringify(documentOf(object), options)).join('---\n');
+  return objects.map((object) => stringify(manifestOf(object), options)).join('---\n');
 }
 
-function documentOf(object: ClusterObject): YamlObject {
+/** The object as Kubernetes has it. */
+export function manifestOf(object: ClusterObject): YamlObject {
   const { apiVersion } = readKinds[object.kind];
   return { apiVersion, kind: object.kind, metadata: metadataOf(object), ...bodyOf(object) };
 }
