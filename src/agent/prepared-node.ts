@@ -25,6 +25,8 @@ export class PreparedNode implements NodeWatch {
   #portsWithHairpin: ReadonlySet<string> = new Set();
   /** Absent before the first reading. */
   #hasBridge: boolean | undefined;
+  /** Told once, not by every look. */
+  #problems: readonly string[] = [];
 
   constructor(options: PreparedNodeOptions) {
     this.#options = options;
@@ -53,6 +55,10 @@ export class PreparedNode implements NodeWatch {
     for (const { name, before, after } of changes) logger.info({ sysctl: name, before, after }, 'sysctl was set');
     const unremembered = changes.length > 0 ? await memory.remember(changes) : undefined;
     if (unremembered !== undefined) logger.warn({ err: unremembered }, 'old values of settings were not remembered');
+    for (const message of problems) {
+      if (!this.#problems.includes(message)) logger.error({ message }, 'sysctl was not set');
+    }
+    this.#problems = problems;
     if (problems.length === 0) readiness.ready(sysctlPart);
     else readiness.unready(sysctlPart, problems.join('; '));
   }

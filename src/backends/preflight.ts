@@ -33,10 +33,10 @@ export async function preflight(options: PreflightOptions): Promise<readonly Mis
   const [untried, isComplete] = await Promise.all([missingPrograms(run, others), passesAtOnce(options)]);
   if (isComplete) return untried;
   const programs = await missingPrograms(run, neededPrograms(variant, families));
+  for (const family of families) await removeLeftovers(options, family);
   if (programs.length > 0) return programs;
   const missing: Missing[] = [];
   for (const family of families) {
-    await removeLeftovers(options, family);
     missing.push(...(await missingSetTypes(run, family)));
     missing.push(...(await missingFeatures(options, family)));
   }
@@ -84,7 +84,7 @@ async function missingPrograms(run: Run, programs: readonly Argv[]): Promise<rea
 }
 
 /** A program that is there but fails (no privilege) is there. */
-async function versionOf(run: Run, argv: Argv): Promise<string | undefined> {
+export async function versionOf(run: Run, argv: Argv): Promise<string | undefined> {
   try {
     const { stdout, stderr } = await run(argv);
     return (stdout + stderr).split('\n')[0]?.trim() ?? '';
@@ -94,7 +94,7 @@ async function versionOf(run: Run, argv: Argv): Promise<string | undefined> {
   }
 }
 
-/** A preflight that was killed has left its chain, which keeps its set: the trial would take that for a missing set type. */
+/** A preflight that failed or was killed has left its set, and perhaps a chain that keeps it: the trial would take that for a missing set type. */
 async function removeLeftovers({ run, variant, ...scope }: PreflightOptions, family: IpFamily): Promise<void> {
   const destroy: Argv = ['ipset', '-exist', 'destroy', temporarySetName(9, family)];
   const isInUse = await run(destroy).then(
@@ -107,6 +107,7 @@ async function removeLeftovers({ run, variant, ...scope }: PreflightOptions, fam
     // What cannot be removed is told of by the trial.
     await backend.apply({ kind: 'remove-chains', family, table, names: [preflightChain] }).catch(() => undefined);
   }
+  await run(destroy).catch(() => undefined);
 }
 
 async function missingSetTypes(run: Run, family: IpFamily): Promise<readonly Missing[]> {

@@ -117,7 +117,12 @@ describe('routed pods', () => {
     readOnly = new Set([forward]);
     const { node, readiness } = prepare();
     await node.read([]);
-    expect(readiness.parts[0]?.reason).toBe(`sysctl ${forward} cannot be set to 1: EROFS: read-only file system`);
+    const problem = `sysctl ${forward} cannot be set to 1: EROFS: read-only file system`;
+    expect(readiness.parts[0]?.reason).toBe(problem);
+    for (let look = 0; look < 3; look += 1) await node.checkSettings();
+    expect(log.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { level: 'error', message: problem, msg: 'sysctl was not set' },
+    ]);
     readOnly = new Set();
     await node.read([]);
     expect(readiness.isReady).toBe(true);

@@ -9,6 +9,9 @@ import type { ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
 import { run, spawnProcess } from '../../src/backends/exec.ts';
 import { podOf } from '../fakes/kube-api.ts';
 import { paths } from '../kube/following.ts';
+import { allResources } from '../../src/kube/resources.ts';
+import { pause } from '../../src/lab/run-directory.ts';
+import { plantEarlierAgent, rulesAndSetsOf } from './earlier-agent.ts';
 import { untilTrue as untilTrueSoon } from './lab-fixture.ts';
 import type { Netns } from './netns.ts';
 import { connectNetns, createNetns, describeKernel } from './netns.ts';
@@ -21,11 +24,18 @@ function untilTrue(what: string, isTrue: () => Promise<boolean>): Promise<void> 
 
 const root = join(import.meta.dirname, '..', '..');
 
+interface AgentEnd {
+  readonly exit: ProcessExit;
+  /** Of standard error. */
+  readonly lines: readonly string[];
+  /** Whether /readyz ever said that it was. */
+  readonly wasReady: boolean;
+}
+
 interface StartedAgent {
   readonly process: RunningProcess;
   log(): Promise<string>;
-  /** The last line of standard error, and how it ended. */
-  end(): Promise<{ readonly exit: ProcessExit; readonly lines: readonly string[] }>;
+  end(): Promise<AgentEnd>;
 }
 
 vi.setConfig({ testTimeout: 180_000 });
@@ -65,7 +75,8 @@ describeKernel('the agent on a cluster', () => {
   function start(file: string, flags: readonly string[] = [], before: readonly string[] = []): StartedAgent {
     const [out, error] = [join(directory, 'out'), join(directory, 'error')];
     const program = [process.execPath, join(root, 'src', 'main.ts'), 'agent', '--kubeconfig', file];
-    const own = ['--node-name', 'n1', '--run-dir', join(directory, 'run'), '--iptables-backend', 'nft', ...flags];
+    const variant = flags.includes('--iptables-backend') ? [] : ['--iptables-backend', 'nft'];
+    const own = ['--node-name', 'n1', '--run-dir', join(directory, 'run'), ...variant, ...flags];
     const argv = ['ip', 'netns', 'exec', netns.name, ...before, ...program, ...own] as const;
     const started = spawnProcess(argv, { stdout: { file: out }, stderr: { file: error } });
     open.push(() => started.kill('SIGKILL'));
@@ -73,14 +84,44 @@ describeKernel('the agent on a cluster', () => {
       process: started,
       log: () => readFile(out, 'utf8'),
       end: async () => {
-        const exit = await started.exited;
-        return { exit, lines: (await readFile(error, 'utf8')).trim().split('\n') };
+        let isOver = false;
+        const exited = started.exited.finally(() => {
+          isOver = true;
+        });
+        let wasReady = false;
+        while (!isOver) {
+          wasReady ||= (await readyz()) === 'ok\n';
+          await pause(50);
+        }
+        return { exit: await exited, lines: (await readFile(error, 'utf8')).trim().split('\n'), wasReady };
       },
     };
   }
 
+  const image = (): Promise<string> => rulesAndSetsOf(netns);
+
+  /** Also a while later. The trial of what the kernel can do makes things of its own for a moment. */
+  async function staysAsItWas(before: string): Promise<void> {
+    await expect.poll(image, { timeout: 10_000 }).toBe(before);
+    await pause(1500);
+    expect(await image()).toBe(before);
+  }
+
+  async function errorLines(agent: StartedAgent): Promise<readonly string[]> {
+    return (await agent.log()).split('\n').filter((line) => line.includes('"level":"error"'));
+  }
+
+  /** It ended with one line for people, was never ready, and nothing of what an earlier agent left was touched. */
+  async function endsUntouched(agent: StartedAgent, before: string, exitCode: number, words: string): Promise<void> {
+    const { exit, lines, wasReady } = await agent.end();
+    expect(exit.exitCode).toBe(exitCode);
+    expect(lines).toEqual([expect.stringContaining(words)]);
+    expect(wasReady).toBe(false);
+    expect(await image()).toBe(before);
+  }
+
   async function readyz(): Promise<string> {
-    return netns.exec(['curl', '-sS', 'http://127.0.0.1:9840/readyz']).catch(() => '');
+    return netns.exec(['curl', '-sS', '-m', '2', 'http://127.0.0.1:9840/readyz']).catch(() => '');
   }
 
   async function rules(): Promise<string> {
@@ -119,45 +160,50 @@ describeKernel('the agent on a cluster', () => {
   test.each([
     ['a kind without permission', [], 'networkpolicies'],
     ['no such Node', ['--node-name', 'n2'], 'has no Node "n2"'],
-  ])('%s: waits, readiness names it, no rule is written; then it goes on', async (_name, flags, reason) => {
+  ])('%s: waits, readiness names it, no rule is changed; then it goes on', async (_name, flags, reason) => {
+    const before = await plantEarlierAgent(netns);
     const { api, url } = await startApi();
     await api.tell({ do: 'forbid', path: flags.length === 0 ? paths.policies : '/nothing' });
     const agent = start(kubeconfig(url), flags);
     await untilTrue('readiness names it', async () => (await readyz()).includes(reason));
-    expect(await rules()).toBe('');
-    const told = async () => (await agent.log()).split('\n').filter((line) => line.includes('"level":"error"'));
-    await untilTrue('the log tells it', async () => (await told()).length > 0);
-    expect(await told()).toHaveLength(1);
+    await untilTrue('the log tells it', async () => (await errorLines(agent)).length > 0);
+    await staysAsItWas(before);
+    expect(await errorLines(agent)).toEqual([expect.stringContaining(reason.replaceAll('"', String.raw`\"`))]);
     await api.tell({ do: 'put', path: paths.nodes, object: { metadata: { name: 'n2' }, spec: {} } });
     await api.tell({ do: 'allow', path: paths.policies });
     await untilTrue('ready', async () => (await readyz()) === 'ok\n');
-    expect(await rules()).toContain('cali-FORWARD');
+    expect(await image()).toContain(':cali-FORWARD');
+    expect(await image()).not.toContain('cali-pi-');
   });
 
-  test('an API server that does not answer: waits, readiness names it, no rule is written', async () => {
-    start(kubeconfig('https://127.0.0.1:1'));
+  test('an API server that does not answer: waits, readiness names it, no rule is changed', async () => {
+    const before = await plantEarlierAgent(netns);
+    const agent = start(kubeconfig('https://127.0.0.1:1'));
     await untilTrue('readiness names it', async () => (await readyz()).includes('ECONNREFUSED'));
-    expect(await rules()).toBe('');
+    await staysAsItWas(before);
+    expect(await readyz()).toContain('ECONNREFUSED');
+    // Each kind is told once.
+    const told = await errorLines(agent);
+    expect(told).toHaveLength(allResources.length);
+    for (const line of told) expect(line).toContain('ECONNREFUSED');
   });
 
-  test('a certificate that is refused: one line, exit 4, no rule', async () => {
+  test('a certificate that is refused: one line, exit 4, no rule is changed', async () => {
+    const before = await plantEarlierAgent(netns);
     const authority = await makeAuthority(join(directory, 'pki'));
     const server = await signServer(authority, join(directory, 'pki'), 'server', ['api.example']);
     const { url } = await startApi(server.certificate, server.key);
-    const { exit, lines } = await start(kubeconfig(url, { 'certificate-authority': authority.certificate })).end();
-    expect(exit.exitCode).toBe(4);
-    expect(lines).toEqual([expect.stringContaining('certificates do not fit')]);
-    expect(await rules()).toBe('');
+    const agent = start(kubeconfig(url, { 'certificate-authority': authority.certificate }));
+    await endsUntouched(agent, before, 4, 'certificates do not fit');
   });
 
-  test('a kubeconfig that does not exist: one line, exit 2, no rule', async () => {
-    const { exit, lines } = await start(join(directory, 'nowhere')).end();
-    expect(exit.exitCode).toBe(2);
-    expect(lines).toEqual([expect.stringContaining('nowhere: cannot be read')]);
-    expect(await rules()).toBe('');
+  test('a kubeconfig that does not exist: one line, exit 2, no rule is changed', async () => {
+    const before = await plantEarlierAgent(netns);
+    await endsUntouched(start(join(directory, 'nowhere')), before, 2, 'nowhere: cannot be read');
   });
 
-  test('a busy port: one line, exit 1, no rule', async () => {
+  test('a busy port: one line, exit 1, no rule is changed', async () => {
+    const before = await plantEarlierAgent(netns);
     const { url } = await startApi();
     const busy = spawnProcess(
       ['ip', 'netns', 'exec', netns.name, process.execPath, '-e', 'require("net").createServer().listen(9840)'],
@@ -165,13 +211,11 @@ describeKernel('the agent on a cluster', () => {
     );
     open.push(() => busy.kill('SIGKILL'));
     await untilTrue('the port is taken', async () => (await netns.exec('ss -Hltn sport = :9840')) !== '');
-    const { exit, lines } = await start(kubeconfig(url)).end();
-    expect(exit.exitCode).toBe(1);
-    expect(lines).toEqual([expect.stringContaining('port 9840: already in use')]);
-    expect(await rules()).toBe('');
+    await endsUntouched(start(kubeconfig(url)), before, 1, 'port 9840: already in use');
   });
 
-  test('iptables is missing: one line, exit 3', async () => {
+  test('iptables is missing: one line, exit 3, no rule is changed', async () => {
+    const before = await plantEarlierAgent(netns);
     const { url } = await startApi();
     const bin = join(directory, 'bin');
     mkdirSync(bin);
@@ -179,18 +223,49 @@ describeKernel('the agent on a cluster', () => {
       const found = (await run(['sh', '-c', `command -v ${program} || true`])).stdout.trim();
       if (found !== '') symlinkSync(found, join(bin, program));
     }
-    const { exit, lines } = await start(kubeconfig(url), [], ['env', `PATH=${bin}`]).end();
-    expect(exit.exitCode).toBe(3);
-    expect(lines).toHaveLength(1);
-    expect(lines[0]).toContain('iptables');
-    expect(await rules()).toBe('');
+    await endsUntouched(start(kubeconfig(url), [], ['env', `PATH=${bin}`]), before, 3, 'iptables');
   });
 
-  test('/proc/sys that cannot be written: readiness names the setting', async () => {
+  test('/proc/sys that cannot be written: one line, readiness names the setting, no rule is changed', async () => {
     const { url } = await startApi();
+    const earlier = start(kubeconfig(url));
+    await untilTrue('ready', async () => (await readyz()) === 'ok\n');
+    earlier.process.kill('SIGTERM');
+    await earlier.process.exited;
+    const before = await image();
+    expect(before).toContain(':cali-FORWARD');
     await netns.exec('sysctl -q -w net.ipv4.ip_forward=0');
     const readOnly = 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"';
-    start(kubeconfig(url), [], ['unshare', '-m', 'sh', '-c', readOnly, 'sh']);
+    const agent = start(kubeconfig(url), [], ['unshare', '-m', 'sh', '-c', readOnly, 'sh']);
     await untilTrue('readiness names it', async () => (await readyz()).includes('ip_forward'));
+    await untilTrue('the rest is ready', async () => (await readyz()).split('\n').length === 2);
+    await staysAsItWas(before);
+    expect(await readyz()).toContain('sysctls: sysctl net.ipv4.ip_forward cannot be set to 1');
+    expect(await errorLines(agent)).toEqual([expect.stringContaining('net.ipv4.ip_forward cannot be set to 1')]);
+  });
+
+  test('the variant is chosen at the start and kept as long as the agent runs, whatever kubelet does meanwhile', async () => {
+    const { api, url } = await startApi();
+    await netns.exec('iptables-legacy -t mangle -N KUBE-IPTABLES-HINT');
+    const auto = ['--iptables-backend', 'auto'];
+    const first = start(kubeconfig(url), auto);
+    await untilTrue('ready', async () => (await readyz()) === 'ok\n');
+    const saved = (variant: string): Promise<string> => netns.exec(`iptables-${variant}-save`);
+    expect(await saved('legacy')).toContain('-j cali-FORWARD');
+    await netns.exec('iptables-legacy -t mangle -X KUBE-IPTABLES-HINT');
+    await netns.exec('iptables-nft -t mangle -N KUBE-IPTABLES-HINT');
+    const [jump = ''] = (await saved('legacy')).split('\n').filter((line) => line.endsWith('-j cali-FORWARD'));
+    await netns.exec('iptables-legacy-restore --noflush', `*filter\n${jump.replace('-A', '-D')}\nCOMMIT\n`);
+    await untilTrue('drift is mended', async () => (await saved('legacy')).includes('-j cali-FORWARD'));
+    const node = { metadata: { name: 'n1' }, spec: { podCIDR: '10.244.9.0/24' } };
+    await api.tell({ do: 'put', path: paths.nodes, object: node });
+    await untilTrue('a change is written', async () => (await saved('legacy')).includes('10.244.9.0/24'));
+    expect(await saved('nft')).not.toContain('cali-');
+    first.process.kill('SIGTERM');
+    await first.process.exited;
+    const second = start(kubeconfig(url), auto);
+    await untilTrue('ready', async () => (await readyz()) === 'ok\n');
+    expect(await saved('nft')).toContain('-j cali-FORWARD');
+    expect(await second.log()).toContain('iptables variants were mixed');
   });
 });

@@ -66,6 +66,17 @@ describeKernel('preflight', () => {
     expect((await programVersions(run, 'nft')).has('ipset')).toBe(false);
   });
 
+  test.each(['iptables-nft-restore', 'ip6tables-nft-restore', 'conntrack'])(
+    '%s is missing: nothing of the trial stays behind',
+    async (program) => {
+      const run: Run = (argv, more) =>
+        argv[0] === program ? Promise.reject(new CommandError({ argv, code: 'ENOENT' })) : netns.run(argv, more);
+      expect(await preflight({ ...options, run, variant: 'nft' })).toMatchObject([{ kind: 'program', name: program }]);
+      expect(await netns.exec('ipset list -name')).toBe('');
+      for (const family of ['ip', 'ip6']) expect(await netns.exec(`${family}tables-nft-save`)).not.toContain('cali');
+    },
+  );
+
   /** Asks the real kernel for something that it does not have instead. */
   const replacing =
     (from: string, to: string): Run =>
