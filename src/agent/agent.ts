@@ -242,10 +242,10 @@ export class Agent {
   }
 
   async #compareNowAndThen(signal: AbortSignal): Promise<void> {
-    const { clock, resyncSeconds } = this.#parts;
+    const { resyncSeconds } = this.#parts;
     while (!signal.aborted) {
       // A compare that takes long comes more rarely: it may cost a hundredth of the time.
-      await clock.sleep(Math.max(resyncSeconds * 1000, this.kernel.lastCompareMs * 100), signal);
+      await this.#rest(() => Math.max(resyncSeconds * 1000, this.kernel.lastCompareMs * 100), signal);
       this.kernel.compareNext();
       this.#reconciler.markDirty();
     }
@@ -267,8 +267,16 @@ export class Agent {
       this.kernel.compareNext({ tables: [...this.#changedTables], ipSets: false });
       this.#changedTables.clear();
       this.#reconciler.markDirty();
-      await this.#parts.clock.sleep(Math.max(this.kernel.lastCompareMs * 10, 100), signal);
+      await this.#rest(() => Math.max(this.kernel.lastCompareMs * 10, 100), signal);
     }
+  }
+
+  /** How long to rest is known when the compare has ended, which was only asked for when the rest began. */
+  async #rest(leastMs: () => number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    const started = clock.now();
+    for (let left = leastMs(); left > 0 && !signal.aborted; left = started + leastMs() - clock.now())
+      await clock.sleep(left, signal);
   }
 
   async #lookNowAndThen(signal: AbortSignal): Promise<void> {

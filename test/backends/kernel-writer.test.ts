@@ -472,3 +472,26 @@ test('a refused member is not tried again by a later change of its set', async (
   await writer.update({ ipSets: [later], chains: [], hooks: [] }, dataplaneOf({ sets: [later.set] }));
   expect(kernel.calls.map(({ input }) => input)).toEqual(['del cali40s:mixed 10.0.0.1\nadd cali40s:mixed 10.0.0.2\n']);
 });
+
+test('every restore input holds one table, and one that deletes chains does nothing else', async () => {
+  const { kernel, writer } = setUp();
+  const other = chainOf('cali-pi-b', ruleOf({ kind: 'return' }));
+  await writer.resync(wanted);
+  const moved = chainOf('cali-tw-pod', ruleOf(jumpTo('cali-pi-b')));
+  await writer.resync(dataplaneOf({ chains: { filter: [forward, moved, other], raw: [guard] }, hooks: [] }));
+  await writer.resync(empty);
+  const inputs = kernel.writes.filter(({ argv }) => argv[0].startsWith('iptables')).map(({ input }) => input);
+  const deleting = inputs.filter((input) => /^-X /m.test(input));
+  expect(deleting.length).toBeGreaterThanOrEqual(3);
+  for (const input of inputs) {
+    expect(input.match(/^\*\w+$/gm)).toHaveLength(1);
+    expect(input.match(/^COMMIT$/gm)).toHaveLength(1);
+  }
+  for (const input of deleting) {
+    const [declared, deleted] = [/^:(\S+)/gm, /^-X (\S+)$/gm].map((line) =>
+      [...input.matchAll(line)].map(([, name]) => name),
+    );
+    expect(deleted).toEqual(declared);
+    expect(input.match(/^-[^X]/m)).toBeNull();
+  }
+});
