@@ -2,7 +2,7 @@
 
 interface Panel {
   readonly title: string;
-  readonly unit: 's' | 'short' | 'bytes';
+  readonly unit: 's' | 'short' | 'bytes' | 'percentunit';
   /** Expression, and the legend that tells its series apart. */
   readonly queries: readonly (readonly [expression: string, legend: string])[];
 }
@@ -58,11 +58,24 @@ const panels: readonly Panel[] = [
     queries: [perSecond('sluice_restore_calls_total', 'program')],
   },
   { title: 'Drift that was mended', unit: 'short', queries: [perSecond('sluice_drift_repairs_total', 'node')] },
+  {
+    title: 'Age of the oldest change that waits, and of the last write',
+    unit: 's',
+    queries: [
+      [`max by (node) (sluice_oldest_pending_change_seconds{${nodes}})`, '{{node}} oldest change'],
+      [`time() - (sluice_last_write_timestamp_seconds{${nodes}} > 0)`, '{{node}} last write'],
+    ],
+  },
   { title: 'Rules', unit: 'short', queries: [total('sluice_rules', 'node')] },
   {
     title: 'Sets and their members',
     unit: 'short',
     queries: [total('sluice_ipsets', 'family'), total('sluice_ipset_members', 'family')],
+  },
+  {
+    title: 'Room that is taken in the fullest set',
+    unit: 'percentunit',
+    queries: [[`max by (node, family) (sluice_ipset_fill_ratio{${nodes}})`, '{{node}} {{family}}']],
   },
   { title: 'Policed pods', unit: 'short', queries: [total('sluice_local_endpoints', 'programmed')] },
   {
@@ -79,6 +92,16 @@ const panels: readonly Panel[] = [
     title: 'Connections cut, UDP flows deleted',
     unit: 'short',
     queries: [perSecond('sluice_connections_cut_total', 'node'), perSecond('sluice_udp_flows_deleted_total', 'node')],
+  },
+  {
+    title: 'Versions',
+    unit: 'short',
+    queries: [
+      [
+        `count by (version, iptables, variant, kernel) (sluice_build_info{${nodes}})`,
+        'Sluice {{version}}, iptables {{iptables}} ({{variant}}), kernel {{kernel}}',
+      ],
+    ],
   },
   { title: 'Memory', unit: 'bytes', queries: [total('process_resident_memory_bytes', 'node')] },
   { title: 'Processor', unit: 'short', queries: [perSecond('process_cpu_seconds_total', 'node')] },

@@ -6,11 +6,13 @@ import { chartDashboard } from './chart-dashboard.ts';
 import { chartReadme } from './chart-readme.ts';
 import { chartSchema } from './chart-schema.ts';
 import { lintConfig } from './lint-config.ts';
+import { metricsDocs } from './metrics-docs.ts';
 
 /** Path from the project's root, and what must be in it. */
 const generated: readonly { readonly file: string; readonly make: () => string }[] = [
   { file: '.oxlintrc.json', make: lintConfig },
   { file: join('docs', 'configuration.md'), make: configurationDocs },
+  { file: join('docs', 'metrics.md'), make: metricsDocs },
   { file: join('charts', 'sluice', 'values.schema.json'), make: chartSchema },
   { file: join('charts', 'sluice', 'README.md'), make: chartReadme },
   { file: join('charts', 'sluice', 'files', 'dashboard.json'), make: chartDashboard },

@@ -7,9 +7,9 @@ import type { NodeHealth } from '../server/node-health.ts';
 import type { CompilerInput } from '../server/state-codec.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { PartStatus, Readiness } from '../telemetry/readiness.ts';
-import type { AgentStatus, DiagnosticList, EndpointList } from '../telemetry/status.ts';
+import type { AgentStatus, DiagnosticList, EndpointList, MachineVersions } from '../telemetry/status.ts';
 import type { Agent } from './agent.ts';
-import { countObjects, countSets, countTables, sum } from './counts.ts';
+import { countObjects, countSets, countTables, fillRatios, sum } from './counts.ts';
 import { endpointStatuses } from './endpoint-status.ts';
 
 /** What does not change while an agent runs. */
@@ -23,6 +23,8 @@ export interface AgentViewParts {
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly identity: AgentIdentity;
+  /** Undefined: not known yet. */
+  readonly versions: () => MachineVersions | undefined;
 }
 
 export class LiveAgentView implements AgentView {
@@ -30,8 +32,10 @@ export class LiveAgentView implements AgentView {
   readonly #readiness: Readiness;
   readonly #metrics: Metrics;
   readonly #identity: AgentIdentity;
+  readonly #versions: AgentViewParts['versions'];
 
-  constructor({ agent, readiness, metrics, identity }: AgentViewParts) {
+  constructor({ agent, readiness, metrics, identity, versions }: AgentViewParts) {
+    this.#versions = versions;
     this.#agent = agent;
     this.#readiness = readiness;
     this.#metrics = metrics;
@@ -62,8 +66,10 @@ export class LiveAgentView implements AgentView {
     const sets = dataplane === undefined ? [] : countSets(dataplane);
     const { endpoints } = this.endpoints;
     const { programmingLatency } = kernel;
+    const versions = this.#versions();
     return {
       ...this.#identity,
+      ...(versions === undefined ? {} : { versions }),
       ready: this.#readiness.isReady,
       parts: this.parts,
       revision: state.revision,
@@ -127,7 +133,7 @@ export class LiveAgentView implements AgentView {
   #setGauges(): void {
     const metrics = this.#metrics;
     const dataplane = this.#agent.desired.compiler?.dataplane;
-    const { endpoints, diagnostics, objects } = this.status;
+    const { endpoints, diagnostics, objects, lastUpdate } = this.status;
     for (const { family, table, chains, rules } of dataplane === undefined ? [] : countTables(dataplane)) {
       metrics.chains.set({ family, table }, chains);
       metrics.rules.set({ family, table }, rules);
@@ -136,11 +142,23 @@ export class LiveAgentView implements AgentView {
       metrics.ipSets.set({ family }, ipSets);
       metrics.ipSetMembers.set({ family }, members);
     }
+    for (const [family, ratio] of fillRatios(this.#agent.kernel.ipSets)) metrics.ipSetFill.set({ family }, ratio);
     for (const [kind, count] of Object.entries(objects)) metrics.objects.set({ kind }, count);
     metrics.endpoints.set({ programmed: 'true' }, endpoints.programmed);
     metrics.endpoints.set({ programmed: 'false' }, endpoints.known - endpoints.programmed);
     metrics.diagnostics.set({ severity: 'error' }, diagnostics.errors);
     metrics.diagnostics.set({ severity: 'warning' }, diagnostics.warnings);
     for (const { part, reason } of this.parts) metrics.ready.set({ part }, reason === undefined ? 1 : 0);
+    metrics.pendingSeconds.set(this.#agent.oldestPendingMs / 1000);
+    metrics.lastWrite.set(lastUpdate === undefined ? 0 : Date.parse(lastUpdate.at) / 1000);
+    this.#setBuildInfo();
+  }
+
+  /** Other labels are another series: what was said before something was known is taken back. */
+  #setBuildInfo(): void {
+    const { version, iptablesBackend: variant = '' } = this.#identity;
+    const { iptables, ipset, kernel } = this.#versions() ?? { iptables: '', ipset: '', kernel: '' };
+    this.#metrics.buildInfo.reset();
+    this.#metrics.buildInfo.set({ version, iptables, variant, ipset, kernel }, 1);
   }
 }

@@ -14,6 +14,7 @@ import type { NodePortOptions } from '../service/nodeport-addresses.ts';
 import type { ServicePlan } from '../service/plan.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Readiness } from '../telemetry/readiness.ts';
+import { oldestOf } from './arrivals.ts';
 import { CutKeeper } from './cut-keeper.ts';
 import type { MemberWriter, ReadConversations } from './cut-keeper.ts';
 import { DesiredState } from './desired-state.ts';
@@ -124,6 +125,12 @@ export class Agent {
   /** Whether what was decided about Services comes into the kernel; undefined: Services are somebody else's. */
   get servesServicesWell(): boolean | undefined {
     return this.#parts.services?.isHealthy;
+  }
+
+  /** Age of the oldest change that is not in the kernel; 0: there is none. */
+  get oldestPendingMs(): number {
+    const oldest = oldestOf([this.desired.oldestArrival, this.kernel.oldestWaiting]);
+    return oldest === undefined ? 0 : this.#parts.clock.now() - oldest;
   }
 
   get failures(): number {

@@ -21,10 +21,21 @@ export class Arrivals {
     if (!this.#oldest.has(kind)) this.#oldest.set(kind, this.#clock.now());
   }
 
+  /** By the clock's `now`. */
+  get oldest(): number | undefined {
+    return oldestOf([...this.#oldest.values()]);
+  }
+
   /** Takes them out; changes that come from now on are counted anew. */
   take(): readonly Arrival[] {
     const taken = [...this.#oldest].map(([kind, at]) => ({ kind, at }));
     this.#oldest.clear();
     return taken;
   }
+}
+
+/** Undefined where there is none. */
+export function oldestOf(times: readonly (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }

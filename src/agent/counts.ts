@@ -2,6 +2,7 @@
 import type { ClusterState } from '../cluster/state.ts';
 import { ipFamilies, tableNames } from '../dataplane/dataplane.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
+import type { ObservedSet } from '../dataplane/observed.ts';
 import type { TableName } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
 
@@ -34,6 +35,15 @@ export function countSets({ ipSets }: Dataplane): readonly SetCount[] {
     const sets = [...ipSets.values()].filter((set) => set.family === family);
     return { family, ipSets: sets.length, members: sum(sets.map(({ members }) => members.size)) };
   });
+}
+
+/** Of the fullest set of each family: members by the room that it was made with. */
+export function fillRatios(ipSets: ReadonlyMap<string, ObservedSet>): ReadonlyMap<IpFamily, number> {
+  const ratios = new Map<IpFamily, number>(ipFamilies.map((family) => [family, 0]));
+  for (const { family, members, maxElements } of ipSets.values()) {
+    if (maxElements > 0) ratios.set(family, Math.max(ratios.get(family) ?? 0, members.size / maxElements));
+  }
+  return ratios;
 }
 
 /** By kind. */

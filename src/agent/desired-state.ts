@@ -63,6 +63,11 @@ export class DesiredState {
     return this.#diagnostics;
   }
 
+  /** When the oldest change came in that no update has taken up yet. */
+  get oldestArrival(): number | undefined {
+    return this.#arrivals.oldest;
+  }
+
   /** Absent before the first update. */
   get compiler(): Compiler | undefined {
     return this.#compiler;

@@ -4,6 +4,7 @@ import { wholeKernel } from '../backends/kernel-writer.ts';
 import type { ResyncOptions, WriteReport } from '../backends/kernel-writer.ts';
 import type { Compiler } from '../compile/compiler.ts';
 import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
+import type { ObservedDataplane, ObservedSet } from '../dataplane/observed.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -11,6 +12,7 @@ import type { LatencySummary } from '../telemetry/recent-latencies.ts';
 import { RecentLatencies } from '../telemetry/recent-latencies.ts';
 import type { Update } from './desired-state.ts';
 import type { Arrival } from './arrivals.ts';
+import { oldestOf } from './arrivals.ts';
 import type { DriftWatch } from './drift-watch.ts';
 import type { Programmed } from './endpoint-status.ts';
 import { programmedNow } from './endpoint-status.ts';
@@ -21,6 +23,8 @@ export interface DataplaneWriter {
   update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
   /** What of it can be in the kernel, as far as is known. */
   possible(dataplane: Dataplane): Dataplane;
+  /** As it was when last read or written. */
+  readonly observed: Pick<ObservedDataplane, 'ipSets'>;
 }
 
 export interface KernelKeeperOptions {
@@ -76,6 +80,16 @@ export class KernelKeeper {
   /** From the arrival of a change to the kernel. */
   get programmingLatency(): LatencySummary | undefined {
     return this.#latencies.summary;
+  }
+
+  /** When the oldest change came in that is taken up but not in the kernel. */
+  get oldestWaiting(): number | undefined {
+    return oldestOf(this.#waiting.map(({ at }) => at));
+  }
+
+  /** Sets as the kernel has them, with the room that they were made with. */
+  get ipSets(): ReadonlyMap<string, ObservedSet> {
+    return this.#options.writer.observed.ipSets;
   }
 
   get lastCompareMs(): number {

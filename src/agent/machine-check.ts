@@ -1,10 +1,13 @@
 /** The preflight, beside the reading of cluster and node: only the first write waits for it. */
 import type { PreflightOptions } from '../backends/preflight.ts';
+import { readMachineVersions } from '../backends/machine-versions.ts';
 import { preflight } from '../backends/preflight.ts';
+import type { MachineVersions } from '../telemetry/status.ts';
 import { MachineError } from './failure.ts';
 
 export class MachineCheck {
   readonly #options: PreflightOptions;
+  #versions: MachineVersions | undefined;
   #result: Promise<void> = Promise.reject(new Error('the check was not started'));
 
   constructor(options: PreflightOptions) {
@@ -23,9 +26,21 @@ export class MachineCheck {
     return this.#result;
   }
 
+  /** Absent until they were asked for, which is when nothing is missing. */
+  get versions(): MachineVersions | undefined {
+    return this.#versions;
+  }
+
   async #check(): Promise<void> {
+    const { run, variant } = this.#options;
     const missing = await preflight(this.#options);
-    if (missing.length === 0) return;
+    if (missing.length === 0) {
+      // The first write does not wait for what only people ask for.
+      void readMachineVersions(run, variant).then((versions) => {
+        this.#versions = versions;
+      });
+      return;
+    }
     const what = missing.map(({ message }) => message).join('; ');
     throw new MachineError(`this machine lacks what Sluice needs: ${what}`);
   }

@@ -135,7 +135,8 @@ async function assemble(
     readiness,
   });
   const identity = identityOf(config, nodeName, opened.name, variant);
-  return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity }) };
+  const versions = () => machine.versions;
+  return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity, versions }) };
 }
 
 function cutParts({ established }: Config): Pick<AgentParts, 'readConversations'> {

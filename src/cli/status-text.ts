@@ -9,7 +9,8 @@ export function statusText(status: AgentStatus, colour: boolean): string {
   const { endpoints, diagnostics, lastUpdate, lastFailure } = status;
   const lines: readonly (readonly [string, string])[] = [
     ['Agent', `${ready}, version ${status.version}, pid ${status.pid}, since ${status.startedAt}`],
-    ['Node', `${status.node} (${status.ipFamilies.join(', ')}; iptables ${status.iptablesBackend ?? 'not known yet'})`],
+    ['Node', `${status.node} (${status.ipFamilies.join(', ')})`],
+    ['Machine', machineText(status)],
     ['Source', status.source],
     ['Cluster', `revision ${status.revision}, ${waiting}: ${countsText(status.objects)}`],
     ['Pods here', `${endpoints.programmed} of ${endpoints.known} programmed`],
@@ -27,6 +28,12 @@ export function statusText(status: AgentStatus, colour: boolean): string {
       .map(({ part, reason }) => ['Waiting for', `${part}: ${reason}`] as const),
   ];
   return lines.map(([name, text]) => `${`${name}:`.padEnd(13)}${text}\n`).join('');
+}
+
+function machineText({ iptablesBackend, versions }: AgentStatus): string {
+  const { iptables = '', ipset = '', kernel = '' } = versions ?? {};
+  const named = (what: string, version: string): string => `${what} ${version === '' ? '(version unknown)' : version}`;
+  return `${named('iptables', iptables)} (${iptablesBackend ?? 'not known yet'}), ${named('ipset', ipset)}, ${named('kernel', kernel)}`;
 }
 
 /** From the arrival of a change to its rules in the kernel. */

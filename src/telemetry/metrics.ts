@@ -8,37 +8,27 @@ export type Metrics = ReturnType<typeof createMetrics>;
 /** A registry of its own for each agent: nothing global, so that tests can make several. */
 export function createMetrics() {
   const registry = new Registry();
-  const registers = [registry];
   return {
     registry,
-    applySeconds: new Histogram({
-      name: 'sluice_apply_duration_seconds',
-      help: 'Time to bring one update into the kernel.',
-      labelNames: ['kind'],
-      buckets: secondsBuckets,
-      registers,
-    }),
-    programmingSeconds: new Histogram({
-      name: 'sluice_programming_latency_seconds',
-      help: 'Time from the arrival of a change of an object to its rules being in the kernel.',
-      labelNames: ['kind'],
-      buckets: secondsBuckets,
-      registers,
-    }),
-    compileSeconds: new Histogram({
-      name: 'sluice_compile_duration_seconds',
-      help: 'Time to calculate one update.',
-      buckets: secondsBuckets,
-      registers,
-    }),
-    chains: gauge(registry, 'sluice_chains', 'Chains that should be in the kernel.', ['family', 'table']),
-    rules: gauge(registry, 'sluice_rules', 'Rules that should be in the kernel.', ['family', 'table']),
-    ipSets: gauge(registry, 'sluice_ipsets', 'IP sets that should be in the kernel.', ['family']),
-    ipSetMembers: gauge(registry, 'sluice_ipset_members', 'Members of all IP sets.', ['family']),
-    objects: gauge(registry, 'sluice_cluster_objects', 'Objects of the cluster that are known.', ['kind']),
-    endpoints: gauge(registry, 'sluice_local_endpoints', 'Pods of this node that are policed.', ['programmed']),
-    diagnostics: gauge(registry, 'sluice_diagnostics', 'Mistakes in objects, by severity.', ['severity']),
-    ready: gauge(registry, 'sluice_part_ready', 'Whether a part of the agent is ready.', ['part']),
+    ...durations(registry),
+    ...sizes(registry),
+    pendingSeconds: gauge(
+      registry,
+      'sluice_oldest_pending_change_seconds',
+      'Age of the oldest change that is not in the kernel; 0: none is waiting.',
+    ),
+    lastWrite: gauge(
+      registry,
+      'sluice_last_write_timestamp_seconds',
+      'When something was last written to the kernel with success; 0: nothing since the start.',
+    ),
+    buildInfo: gauge(registry, 'sluice_build_info', 'Always 1; its labels are the versions in use.', [
+      'version',
+      'iptables',
+      'variant',
+      'ipset',
+      'kernel',
+    ]),
     sourceRequests: sourceRequests(registry),
     reconcileErrors: counter(registry, 'sluice_reconcile_errors_total', 'Updates that failed and were tried again.'),
     driftRepairs: counter(
@@ -63,6 +53,52 @@ export function createMetrics() {
   };
 }
 
+function durations(registry: Registry) {
+  const registers = [registry];
+  return {
+    applySeconds: new Histogram({
+      name: 'sluice_apply_duration_seconds',
+      help: 'Time to bring one update into the kernel.',
+      labelNames: ['kind'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    programmingSeconds: new Histogram({
+      name: 'sluice_programming_latency_seconds',
+      help: 'Time from the arrival of a change of an object to its rules being in the kernel.',
+      labelNames: ['kind'],
+      buckets: secondsBuckets,
+      registers,
+    }),
+    compileSeconds: new Histogram({
+      name: 'sluice_compile_duration_seconds',
+      help: 'Time to calculate one update.',
+      buckets: secondsBuckets,
+      registers,
+    }),
+  };
+}
+
+/** How much there is. */
+function sizes(registry: Registry) {
+  return {
+    chains: gauge(registry, 'sluice_chains', 'Chains that should be in the kernel.', ['family', 'table']),
+    rules: gauge(registry, 'sluice_rules', 'Rules that should be in the kernel.', ['family', 'table']),
+    ipSets: gauge(registry, 'sluice_ipsets', 'IP sets that should be in the kernel.', ['family']),
+    ipSetMembers: gauge(registry, 'sluice_ipset_members', 'Members of all IP sets.', ['family']),
+    ipSetFill: gauge(
+      registry,
+      'sluice_ipset_fill_ratio',
+      'Members of the fullest IP set, by the room that the kernel gave it; beyond 1 it is made anew, larger.',
+      ['family'],
+    ),
+    objects: gauge(registry, 'sluice_cluster_objects', 'Objects of the cluster that are known.', ['kind']),
+    endpoints: gauge(registry, 'sluice_local_endpoints', 'Pods of this node that are policed.', ['programmed']),
+    diagnostics: gauge(registry, 'sluice_diagnostics', 'Mistakes in objects, by severity.', ['severity']),
+    ready: gauge(registry, 'sluice_part_ready', 'Whether a part of the agent is ready.', ['part']),
+  };
+}
+
 /** What following a Kubernetes API server costs and suffers. */
 function sourceRequests(registry: Registry) {
   const one = (name: string, help: string): Counter<'kind'> => counter(registry, name, help, ['kind']);
@@ -79,7 +115,12 @@ export function collectProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
 }
 
-function gauge<T extends string>(registry: Registry, name: string, help: string, labelNames: readonly T[]): Gauge<T> {
+function gauge<T extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly T[] = [],
+): Gauge<T> {
   return new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] });
 }
 

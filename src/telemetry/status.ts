@@ -15,6 +15,8 @@ export interface AgentStatus {
   readonly ipFamilies: readonly string[];
   /** Absent until it is known. */
   readonly iptablesBackend?: 'nft' | 'legacy';
+  /** Of what it works with. Absent until they are known. */
+  readonly versions?: MachineVersions;
   /** Revision of the cluster as it is known, and as it is in the kernel; equal when nothing is waiting. */
   readonly revision: number;
   readonly appliedRevision: number;
@@ -34,6 +36,13 @@ export interface AgentStatus {
   readonly lastUpdate?: { readonly at: string; readonly durationMs: number };
   /** The last failure that was not yet followed by a success. */
   readonly lastFailure?: { readonly at: string; readonly message: string };
+}
+
+/** Empty text: it would not say. */
+export interface MachineVersions {
+  readonly iptables: string;
+  readonly ipset: string;
+  readonly kernel: string;
 }
 
 /** A pod of this node that is policed. */

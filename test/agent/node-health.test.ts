@@ -36,7 +36,7 @@ function health({ agent, metrics, readiness }: StartedAgent) {
     source: 'manifests examples/seed',
     ipFamilies: ['ipv4'],
   };
-  return new LiveAgentView({ agent, metrics, readiness, identity }).nodeHealth;
+  return new LiveAgentView({ agent, metrics, readiness, identity, versions: () => undefined }).nodeHealth;
 }
 
 const node: Node = { kind: 'Node', name: 'minikube', labels: {}, addresses: [], podCidrs: [] };

@@ -53,6 +53,15 @@ test.each(['alerts.yaml', 'dashboard.json'])('%s asks for metrics that there are
   expect([...new Set(asked)].filter((name) => !known.includes(name))).toEqual([]);
 });
 
+test('every metric of ours is in the docs, and but for a few on the dashboard or in an alert', async () => {
+  const names = (await createMetrics().registry.getMetricsAsJSON()).map(({ name }) => name);
+  const docs = readFileSync(join(chart, '..', '..', 'docs', 'metrics.md'), 'utf8');
+  for (const name of names) expect(docs).toContain(`| \`${name}\` |`);
+  const shown = read('files', 'alerts.yaml') + read('files', 'dashboard.json');
+  const seldom = ['sluice_chains', 'sluice_kube_lists_total', 'sluice_kube_events_total'];
+  expect(names.filter((name) => !shown.includes(name))).toEqual(seldom);
+});
+
 test('the table of values is made from the comments', () => {
   const text = '# A section.\none:\n  # First.\n  a: 1\n  # Second | with a bar.\n  b: [x]\n\n# Whole.\ntwo: {c: 1}\n';
   expect(rowsOf(text)).toEqual([

@@ -13,6 +13,7 @@ import { mainFile, runCommand, runSluice } from './run-sluice.ts';
 
 const runDirectory = mkdtempSync(join(tmpdir(), 'sluice-agent-'));
 const environment = { SLUICE_RUN_DIR: runDirectory };
+const versions = { iptables: '1.8.9', ipset: '7.17', kernel: '6.18.0' };
 const mistake = { severity: 'error', object: 'NetworkPolicy default/x', message: 'port is missing' } as const;
 /** Somebody else is refused for that first. */
 const isRoot = process.getuid?.() === 0;
@@ -34,7 +35,7 @@ beforeAll(async () => {
     ipFamilies: ['ipv4'],
     iptablesBackend: 'nft',
   } as const;
-  const view = new LiveAgentView({ agent, metrics, readiness, identity });
+  const view = new LiveAgentView({ agent, metrics, readiness, identity, versions: () => versions });
   listener = await listenOnSocket(apiApp(view), join(runDirectory, 'sluice.sock'));
 });
 
@@ -48,7 +49,8 @@ test('status in one screen', async () => {
   const { exitCode, stdout } = await runSluice(['status'], environment);
   expect(exitCode).toBe(0);
   expect(stdout).toMatch(/^Agent: +ready, version 0\.1\.0, pid \d+/m);
-  expect(stdout).toMatch(/^Node: +minikube \(ipv4; iptables nft\)$/m);
+  expect(stdout).toMatch(/^Node: +minikube \(ipv4\)$/m);
+  expect(stdout).toMatch(/^Machine: +iptables 1\.8\.9 \(nft\), ipset 7\.17, kernel 6\.18\.0$/m);
   expect(stdout).toMatch(/^Pods here: +2 of 3 programmed$/m);
   expect(stdout).toMatch(/^Cluster: +revision \d+, in the kernel: 1 Namespace, 0 Node, 3 Pod, 1 NetworkPolicy/m);
   expect(stdout).toMatch(/^Mistakes: +1 errors, 0 warnings/m);
@@ -60,6 +62,8 @@ test('status as JSON', async () => {
     ready: true,
     parts: [{ part: 'source' }, { part: 'node' }, { part: 'kernel' }],
     endpoints: { known: 3, programmed: 2 },
+    iptablesBackend: 'nft',
+    versions,
   });
 });
 

@@ -18,9 +18,12 @@ test('in sync: everything that people ask for, on one screen', () => {
     driftRepairs: 3,
     diagnostics: { errors: 1, warnings: 2 },
     programmingLatency: { count: 40, p50Ms: 6.5, p99Ms: 21 },
+    iptablesBackend: 'nft',
+    versions: { iptables: '1.8.9', ipset: '7.17', kernel: '6.18.0' },
   });
   expect(text).toMatch(/^Agent: +ready, version 0\.1\.0, pid 7/m);
-  expect(text).toMatch(/^Node: +minikube \(ipv4; iptables /m);
+  expect(text).toMatch(/^Node: +minikube \(ipv4\)$/m);
+  expect(text).toMatch(/^Machine: +iptables 1\.8\.9 \(nft\), ipset 7\.17, kernel 6\.18\.0$/m);
   expect(text).toMatch(/^Cluster: +revision 3, in the kernel: 1 Pod$/m);
   expect(text).toMatch(/^Pods here: +1 of 1 programmed$/m);
   expect(text).toMatch(/^Mistakes: +1 errors, 2 warnings/m);
@@ -44,6 +47,7 @@ test('not in sync: what waits, for which part, since when and why', () => {
   expect(text).toMatch(/^Failing: +2026-01-01T00:00:05\.000Z: iptables-nft-restore did not end in time$/m);
   expect(text).toMatch(/^Waiting for: kernel: iptables-nft-restore did not end in time \(2 times in a row\)$/m);
   expect(text).toMatch(/^Latency: +no change yet$/m);
+  expect(text).toMatch(/^Machine: +iptables \(version unknown\) \(not known yet\), ipset \(version unknown\)/m);
 });
 
 test('latencies: of the latest thousand', () => {
