@@ -84,16 +84,11 @@ describeKernel('the agent on a cluster', () => {
       process: started,
       log: () => readFile(out, 'utf8'),
       end: async () => {
-        let isOver = false;
-        const exited = started.exited.finally(() => {
-          isOver = true;
-        });
+        const isOver = started.exited.then(() => true);
+        const isLater = () => pause(50).then(() => false);
         let wasReady = false;
-        while (!isOver) {
-          wasReady ||= (await readyz()) === 'ok\n';
-          await pause(50);
-        }
-        return { exit: await exited, lines: (await readFile(error, 'utf8')).trim().split('\n'), wasReady };
+        while (!(await Promise.race([isOver, isLater()]))) wasReady ||= (await readyz()) === 'ok\n';
+        return { exit: await started.exited, lines: (await readFile(error, 'utf8')).trim().split('\n'), wasReady };
       },
     };
   }
