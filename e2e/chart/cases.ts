@@ -16,7 +16,7 @@ const good: readonly {
   {
     name: 'the defaults',
     values: [],
-    has: ['{}'],
+    has: ['{}', 'fieldPath: status.hostIP'],
     hasNot: ['SYS_MODULE', 'privileged', 'KUBERNETES_SERVICE_HOST', 'PodMonitor'],
   },
   { name: 'Services', values: services, has: ['serviceProxy: true', 'value: "192.0.2.1"', 'value: "6443"'] },
@@ -48,6 +48,7 @@ const good: readonly {
       'host: "192.0.2.7"',
       'mountPath: /run/other',
     ],
+    hasNot: ['SLUICE_HTTP_ADDRESS'],
   },
   {
     name: 'cleanup',

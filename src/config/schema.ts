@@ -80,7 +80,9 @@ export const configSchema = z.strictObject({
   httpAddress: z
     .union([z.ipv4(), z.ipv6()])
     .optional()
-    .describe('Address for health and metrics. Default: every address of the node.'),
+    .describe(
+      'Address for health and metrics. Default: every address of the node (0.0.0.0 or ::); of the chart, the one that the Node has.',
+    ),
   httpPort: port.default(9840).describe('Port for /healthz, /livez, /readyz and /metrics. 0: off.'),
   apiPort: port.default(9841).describe('Loopback port for the read-only /api. 0: off; the socket stays.'),
   runDir: z.string().min(1).default('/run/sluice').describe('Directory for the socket and for state.'),

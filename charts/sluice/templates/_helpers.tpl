@@ -92,6 +92,13 @@ env:
     valueFrom:
       fieldRef:
         fieldPath: spec.nodeName
+  {{- if not .Values.config.httpAddress }}
+  # Where kubelet's probes ask: with hostNetwork the pod's address is the node's.
+  - name: SLUICE_HTTP_ADDRESS
+    valueFrom:
+      fieldRef:
+        fieldPath: status.hostIP
+  {{- end }}
   {{- with .Values.apiServer }}
   {{- if .host }}
   - name: KUBERNETES_SERVICE_HOST
