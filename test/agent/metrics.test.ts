@@ -21,6 +21,9 @@ import { run, seedChanges, set, startAgent, stopAgent } from './agent-fixture.ts
 /** The wall clock of the fixture stands; a write at its zero would look like none. */
 const wallClock = new Date('2026-01-01T00:00:00.000Z');
 
+/** The API server is a real one on loopback, and this machine may have much to do. */
+const patience = { timeout: 15_000, interval: 20 };
+
 let started: StartedAgent | undefined;
 let versions: MachineVersions | undefined;
 
@@ -206,8 +209,11 @@ test('following an API server: lists, watches, events and errors of each kind', 
     const agent = startAgent(new FakeKernel(), { source: opened.source, metrics });
     started = { ...agent, metrics };
     const found = () => scrape({ ...agent, metrics });
-    await vi.waitFor(async () => expect((await found())['sluice_kube_errors_total{kind="NetworkPolicy"}']).toBe(1));
-    await vi.waitFor(() => expect(api.watches(paths.policies).length).toBeGreaterThan(1), { timeout: 5000 });
+    await vi.waitFor(
+      async () => expect((await found())['sluice_kube_errors_total{kind="NetworkPolicy"}']).toBe(1),
+      patience,
+    );
+    await vi.waitFor(() => expect(api.watches(paths.policies).length).toBeGreaterThan(1), patience);
     api.store.put(paths.policies, { metadata: { name: 'p', namespace: 'demo' }, spec: { podSelector: {} } });
     await vi.waitFor(async () => {
       await run(agent);
@@ -215,7 +221,7 @@ test('following an API server: lists, watches, events and errors of each kind', 
         'sluice_kube_events_total{kind="NetworkPolicy"}': 1,
         'sluice_cluster_objects{kind="NetworkPolicy"}': 1,
       });
-    });
+    }, patience);
     expect(await found()).toMatchObject({
       'sluice_kube_lists_total{kind="NetworkPolicy"}': 1,
       'sluice_kube_watches_total{kind="NetworkPolicy"}': 2,

@@ -68,12 +68,12 @@ const events = () => [...api.events.values()];
 const posts = () => api.seen.filter(({ method }) => method === 'POST').length;
 
 function untilEvents(count: number): Promise<void> {
-  return vi.waitFor(() => expect(events()).toHaveLength(count), { timeout: 5000, interval: 5 });
+  return vi.waitFor(() => expect(events()).toHaveLength(count), { timeout: 15_000, interval: 5 });
 }
 
 /** The recorder has had its answer and rests. */
 function untilResting(): Promise<void> {
-  return vi.waitFor(() => expect(repairClock.pending).toHaveLength(1), { timeout: 5000, interval: 5 });
+  return vi.waitFor(() => expect(repairClock.pending).toHaveLength(1), { timeout: 15_000, interval: 5 });
 }
 
 /** Long enough for one more, had there been any. */
@@ -157,7 +157,7 @@ test('an Event about drift that is not taken is tried again, with what came sinc
   await bringUp();
   api.forbidden.add('events');
   await drift('cali-FORWARD');
-  await vi.waitFor(() => expect(posts()).toBe(1));
+  await vi.waitFor(() => expect(posts()).toBe(1), { timeout: 15_000, interval: 5 });
   await untilResting();
   await drift('cali-INPUT');
   await noMore();
