@@ -61,9 +61,12 @@ export async function startAgentProcess(place: AgentPlace): Promise<AgentProcess
 
 async function firstWrite(lines: AppliedLines, runDir: string): Promise<{ pid: number; firstWriteAt: number }> {
   const firstWriteAt = await lines.next();
-  const report = await askAgent(runDir);
-  if (report === undefined) throw new Error('the agent does not answer');
-  return { pid: report.status.pid, firstWriteAt };
+  // On a machine with much else to do, the answer of an agent that has just begun takes seconds.
+  for (let tries = 0; tries < 10; tries += 1) {
+    const report = await askAgent(runDir);
+    if (report !== undefined) return { pid: report.status.pid, firstWriteAt };
+  }
+  throw new Error('the agent does not answer');
 }
 
 class AppliedLines {

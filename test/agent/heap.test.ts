@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { run } from '../../src/backends/exec.ts';
 import { calmMs, pauseMs, shrinkHeapWhenCalm } from '../../src/agent/heap.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 
@@ -52,4 +53,25 @@ test('it ends with the agent', async () => {
   await clock.advance(calmMs);
   await ended;
   expect(collections()).toBe(0);
+});
+
+/** In a process of its own, whose memory is nobody else's: a storm, then the collection. */
+const stormScript = `
+  import { collectGarbage } from '${new URL('../../src/agent/heap.ts', import.meta.url).href}';
+  let kept = [];
+  for (let round = 0; round < 6; round += 1) {
+    const storm = Array.from({ length: 200_000 }, (_, index) => ({ index, text: 'x' + index, pair: [index, index] }));
+    kept = kept.concat(storm.slice(0, 5_000));
+  }
+  const before = process.memoryUsage().rss;
+  collectGarbage();
+  const { rss, heapUsed } = process.memoryUsage();
+  console.log(JSON.stringify({ before, rss, heapUsed, kept: kept.length }));
+`;
+
+test('what a storm took goes back to the machine', { timeout: 60_000 }, async () => {
+  const { stdout } = await run([process.execPath, '--input-type=module', '--eval', stormScript]);
+  const { before, rss } = JSON.parse(stdout);
+  expect(before).toBeGreaterThan(180e6);
+  expect(rss).toBeLessThan(before / 2);
 });
