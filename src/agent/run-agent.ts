@@ -107,6 +107,8 @@ async function assemble(
   });
   const freshness = () => isFreshNode(backend, families);
   const opened = await openSource({ config, nodeName, environment, logger, metrics, isFreshNode: freshness });
+  // One for all who set something: there is one file.
+  const memory = new SysctlMemory(config.runDir);
   const agent = new Agent({
     nodeName,
     source: opened.source,
@@ -115,7 +117,7 @@ async function assemble(
     node: new PreparedNode({
       links: new NodeLinks({ run }),
       ensureSysctls,
-      memory: new SysctlMemory(config.runDir),
+      memory,
       families,
       logger: logger.child({ part: 'node' }),
       readiness,
@@ -123,7 +125,7 @@ async function assemble(
     writer: new KernelWriter({ backend }),
     ...cutParts(config),
     compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
-    ...(config.serviceProxy ? { services: serviceKeeper(config, logger, metrics) } : {}),
+    ...(config.serviceProxy ? { services: serviceKeeper(config, memory, { logger, metrics }) } : {}),
     checkMachine: () => machine.result,
     resyncSeconds: config.resyncSeconds,
     drift: new KernelDriftWatch({ backend, variant, ownership, own, logger }),
@@ -156,16 +158,19 @@ function identityOf(config: Config, node: string, source: string, iptablesBacken
   };
 }
 
-function serviceKeeper({ ipFamilies: families, runDir }: Config, logger: Logger, metrics: Metrics): ServiceKeeper {
+function serviceKeeper(
+  { ipFamilies: families, runDir }: Config,
+  memory: SysctlMemory,
+  telemetry: { readonly logger: Logger; readonly metrics: Metrics },
+): ServiceKeeper {
   return new ServiceKeeper({
     conntrack: new Conntrack(run),
     families,
     frontendMemory: new FrontendMemory(runDir),
     ensureSysctls,
-    memory: new SysctlMemory(runDir),
+    memory,
     clock: systemClock,
-    logger,
-    metrics,
+    ...telemetry,
   });
 }
 

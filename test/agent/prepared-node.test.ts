@@ -89,6 +89,14 @@ test('a setting that somebody else changes is set again without any change of li
   expect(readiness.isReady).toBe(true);
 });
 
+test('settings that are found wrong twice at the same time are remembered', async () => {
+  const memory = new SysctlMemory(join(directory, String(run)));
+  const changes = [forward, ...bridgeNames].map((name) => ({ name, before: '0', after: '1' }));
+  const failures = await Promise.all(changes.map((change) => memory.remember([change])));
+  expect(failures).toEqual(changes.map(() => undefined));
+  expect(Object.keys(await memory.read()).toSorted()).toEqual([forward, ...bridgeNames].toSorted());
+});
+
 describe('routed pods', () => {
   test('forwarding is switched on, logged, and remembered as it was', async () => {
     const { node, readiness, memory } = prepare();
