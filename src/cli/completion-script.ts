@@ -11,12 +11,14 @@ export interface CommandTree {
   readonly flags: readonly Flag[];
 }
 
-interface Flag {
+export interface Flag {
   /** With its dashes. */
   readonly name: string;
   readonly short?: string;
   readonly description: string;
   readonly choices: readonly string[];
+  /** What must stand after it. */
+  readonly takes: 'nothing' | 'value' | 'file';
 }
 
 export function completionScript(shell: Shell, program: CommandTree): string {
@@ -24,8 +26,7 @@ export function completionScript(shell: Shell, program: CommandTree): string {
     case 'bash':
       return bashScript(program);
     case 'zsh':
-      // zsh runs bash's completions; its own would say the same at three times the length.
-      return `#compdef ${program.name}\nautoload -U +X bashcompinit && bashcompinit\n${bashScript(program)}`;
+      return zshScript(program);
     case 'fish':
       return fishScript(program);
     default:
@@ -39,63 +40,88 @@ function paths(tree: CommandTree, before: readonly string[] = []): readonly { pa
   return [{ path: path.join(' '), command: tree }, ...tree.children.flatMap((child) => paths(child, path))];
 }
 
-function bashScript(program: CommandTree): string {
+/**
+ * The same flag of another command has other values. zsh runs this too: it has meanings of its own for `path` and `words`, and
+ * takes a name after a colon for a modifier.
+ */
+function bashScript(program: CommandTree, name = `_${program.name}`): string {
   const commands = paths(program);
-  const words = commands.map(({ path, command }) => {
+  const places = commands.map(({ path, command }) => {
     const offered = [
-      ...command.children.map(({ name }) => name),
+      ...command.children.map((child) => child.name),
       ...command.words,
-      ...command.flags.map(({ name }) => name),
+      ...command.flags.map((flag) => flag.name),
     ];
-    return `    '${path}') words='${offered.join(' ')}' ;;`;
+    return `    '${path}') offered='${offered.join(' ')}' ;;`;
   });
-  const parents = commands.flatMap(({ path, command }) => command.children.map(({ name }) => `'${path} ${name}'`));
-  const flags = commands.flatMap(({ command }) => command.flags).filter(({ choices }) => choices.length > 0);
-  const values = new Map(
-    flags.map(({ name, short, choices }) => {
-      const pattern = short === undefined ? name : `${name}|${short}`;
-      return [
-        pattern,
-        `    ${pattern}) COMPREPLY=($(compgen -W '${choices.join(' ')}' -- "$current")); return ;;`,
-      ] as const;
+  const parents = commands.flatMap(({ path, command }) => command.children.map((child) => `'${path} ${child.name}'`));
+  const values = commands.flatMap(({ path, command }) =>
+    command.flags.flatMap((flag) => {
+      const patterns = [flag.name, ...(flag.short === undefined ? [] : [flag.short])].map((one) => `'${path} ${one}'`);
+      const words = flag.choices.join(' ');
+      if (flag.takes === 'file') return `    ${patterns.join('|')}) COMPREPLY=($(compgen -f -- "$current")); return ;;`;
+      return flag.choices.length === 0 ? [] : `    ${patterns.join('|')}) offered='${words}' ;;`;
     }),
   );
-  return `_${program.name}() {
-  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} path='${program.name}' word words
-  case "$before" in
-${[...values.values()].join('\n')}
-    --manifests|--run-dir|--config|--kubeconfig|--junit) COMPREPLY=($(compgen -f -- "$current")); return ;;
-  esac
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case "$path $word" in
-      ${parents.join('|')}) path="$path $word" ;;
+  return `${name}() {
+  local current=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD-1]} at='${program.name}' word offered=''
+  for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
+    case "$at $word" in
+      ${parents.join('|')}) at="$at $word" ;;
     esac
   done
-  case "$path" in
-${words.join('\n')}
+  case "$at" in
+${places.join('\n')}
   esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  case "$at $before" in
+${values.join('\n')}
+  esac
+  COMPREPLY=($(compgen -W "$offered" -- "$current"))
 }
-complete -o default -F _${program.name} ${program.name}
+complete -o default -F ${name} ${program.name}
+`;
+}
+
+/** zsh runs bash's completions; its own would say the same at three times the length. As a file of its own it is asked at once. */
+function zshScript(program: CommandTree): string {
+  const name = `_${program.name}_words`;
+  return `#compdef ${program.name}
+autoload -U +X bashcompinit && bashcompinit
+${bashScript(program, name)}[ "$funcstack[1]" = _${program.name} ] && _bash_complete -o default -F ${name}
 `;
 }
 
 function fishScript(program: CommandTree): string {
-  const lines = [`complete -c ${program.name} -f`];
-  for (const child of program.children) {
-    lines.push(`complete -c ${program.name} -n __fish_use_subcommand -a ${child.name} -d ${quote(child.description)}`);
-    const seen = `-n '__fish_seen_subcommand_from ${child.name}'`;
-    for (const word of [...child.children.map(({ name }) => name), ...child.words]) {
-      lines.push(`complete -c ${program.name} ${seen} -a ${word}`);
-    }
-    for (const flag of [...child.flags, ...child.children.flatMap(({ flags }) => flags)]) {
-      const choices = flag.choices.length === 0 ? '' : ` -x -a ${quote(flag.choices.join(' '))}`;
-      lines.push(
-        `complete -c ${program.name} ${seen} -l ${flag.name.slice(2)}${choices} -d ${quote(flag.description)}`,
-      );
-    }
-  }
-  return `${[...new Set(lines)].join('\n')}\n`;
+  const commands = paths(program);
+  const parents = commands.flatMap(({ path, command }) => command.children.map((child) => `'${path} ${child.name}'`));
+  const at = `__${program.name}_at`;
+  const lines = commands.flatMap(({ path, command }) => {
+    const start = `complete -c ${program.name} -n "${at} '${path}'"`;
+    return [
+      ...command.children.map((child) => `${start} -a ${child.name} -d ${quote(child.description)}`),
+      ...command.words.map((word) => `${start} -a ${word}`),
+      ...command.flags.map((flag) => `${start} ${fishFlag(flag)} -d ${quote(flag.description)}`),
+    ];
+  });
+  return `function ${at}
+  set -l at ${program.name}
+  for word in (commandline -opc)[2..-1]
+    switch "$at $word"
+      case ${parents.join(' ')}
+        set at "$at $word"
+    end
+  end
+  test "$at" = "$argv"
+end
+complete -c ${program.name} -f
+${lines.join('\n')}
+`;
+}
+
+function fishFlag({ name, short, choices, takes }: Flag): string {
+  const names = `-l ${name.slice(2)}${short === undefined ? '' : ` -s ${short.slice(1)}`}`;
+  if (choices.length > 0) return `${names} -x -a ${quote(choices.join(' '))}`;
+  return takes === 'nothing' ? names : `${names} ${takes === 'file' ? '-r -F' : '-x'}`;
 }
 
 function quote(text: string): string {

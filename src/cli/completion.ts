@@ -1,10 +1,11 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { Argument } from 'commander';
 import { completionScript, shells } from './completion-script.ts';
-import type { CommandTree, Shell } from './completion-script.ts';
+import type { CommandTree, Flag, Shell } from './completion-script.ts';
 import { examples } from './examples.ts';
 import { getKinds } from './get/kinds.ts';
 import type { CommandIo } from './io.ts';
+import { OfferedOption } from './offered-option.ts';
 
 /** `sluice completion SHELL` */
 export function addCompletionCommand(program: Command, io: CommandIo): void {
@@ -32,8 +33,16 @@ function treeOf(command: Command): CommandTree {
     description: command.description(),
     children,
     words: command.name() === 'get' ? getKinds : command.name() === 'completion' ? shells : [],
-    flags: flags.flatMap(({ long, short, description, argChoices = [] }) =>
-      long == null ? [] : [{ name: long, ...(short == null ? {} : { short }), description, choices: argChoices }],
-    ),
+    flags: flags.flatMap(flagOf),
   };
 }
+
+function flagOf(option: Option): readonly Flag[] {
+  const { long, short, description, required } = option;
+  if (long == null) return [];
+  const choices = option instanceof OfferedOption ? option.offered : (option.argChoices ?? []);
+  const takes = takesFile.has(long) ? 'file' : required ? 'value' : 'nothing';
+  return [{ name: long, ...(short == null ? {} : { short }), description, choices, takes }];
+}
+
+const takesFile: ReadonlySet<string> = new Set(['--manifests', '--kubeconfig', '--config', '--run-dir', '--junit']);

@@ -5,13 +5,14 @@ import { flagOf } from '../config/option-text.ts';
 import { configKeys, optionShape } from '../config/schema.ts';
 import type { Config, ConfigKey, OptionShape } from '../config/schema.ts';
 import type { CommandIo } from './io.ts';
+import { OfferedOption } from './offered-option.ts';
 
 /** Adds `--config` and a flag for each key. */
 export function addConfigOptions(command: Command, keys: readonly ConfigKey[] = configKeys): Command {
   command.option('--config <file>', 'YAML file with settings (default: SLUICE_CONFIG)');
   for (const key of keys) {
     const shape = optionShape(key);
-    command.option(`${flagOf(key)} ${placeholder(shape)}`, describe(shape));
+    command.addOption(new OfferedOption(`${flagOf(key)} ${placeholder(shape)}`, describe(shape), offered(shape)));
   }
   return command;
 }
@@ -33,6 +34,12 @@ function placeholder({ kind, choices }: OptionShape): string {
   if (kind === 'list') return '<list>';
   if (choices.length > 0) return `<${choices.join('|')}>`;
   return kind === 'integer' ? '<number>' : '<text>';
+}
+
+/** Of a list each item, and all of them. */
+function offered({ kind, choices }: OptionShape): readonly string[] {
+  if (kind === 'boolean') return ['true', 'false'];
+  return kind === 'list' && choices.length > 1 ? [...choices, choices.join(',')] : choices;
 }
 
 function describe({ description, defaultValue }: OptionShape): string {

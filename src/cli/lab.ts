@@ -7,6 +7,7 @@ import type { LabState } from '../lab/run-directory.ts';
 import { examples } from './examples.ts';
 import { exitCodes } from './exit-code.ts';
 import type { CommandIo } from './io.ts';
+import { OfferedOption } from './offered-option.ts';
 import { formatJson, formatYaml, outputOption } from './output.ts';
 import type { OutputFormat } from './output.ts';
 import { progressLine } from './progress-line.ts';
@@ -47,7 +48,7 @@ function addUp(lab: Command, io: CommandIo): void {
     .option('--nodes <number>', 'number of nodes (default: the Node objects, else one)', parseNumber)
     .addOption(new Option('--cni <kind>', 'how pods are wired').choices(['ptp', 'bridge']).default(labDefaults.cni))
     .addOption(
-      new Option('--ip-families <list>', 'ipv4, ipv6 or both, with a comma')
+      new OfferedOption('--ip-families <list>', 'ipv4, ipv6 or both, with a comma', ['ipv4', 'ipv6', 'ipv4,ipv6'])
         .argParser(parseFamilies)
         .default(labDefaults.ipFamilies, labDefaults.ipFamilies.join(',')),
     )

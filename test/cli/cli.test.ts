@@ -240,30 +240,6 @@ describe('sluice test', () => {
   });
 });
 
-describe('completion', () => {
-  test('bash accepts its script and completes with it', async () => {
-    const { stdout } = await runSluice(['completion', 'bash']);
-    const script = fileWith(
-      'completion.bash',
-      `${stdout}
-COMP_WORDS=(sluice lab u); COMP_CWORD=2; _sluice; echo "\${COMPREPLY[@]}"
-COMP_WORDS=(sluice get -o y); COMP_CWORD=3; _sluice; echo "\${COMPREPLY[@]}"
-COMP_WORDS=(sluice ren); COMP_CWORD=1; _sluice; echo "\${COMPREPLY[@]}"
-COMP_WORDS=(sluice agent --resync); COMP_CWORD=2; _sluice; echo "\${COMPREPLY[@]}"
-`,
-    );
-    const completed = await runCommand(['bash', script]);
-    expect(completed.stderr).toBe('');
-    expect(completed.stdout.split('\n')).toEqual(['up', 'yaml', 'render', '--resync-seconds', '']);
-  });
-
-  test.each(['zsh', 'fish'])('%s has one too', async (shell) => {
-    const { exitCode, stdout } = await runSluice(['completion', shell]);
-    expect(exitCode).toBe(0);
-    expect(stdout).toContain('explain');
-  });
-});
-
 describe('the launcher', () => {
   test('works through a link, from anywhere', async () => {
     const link = join(directory, 'sluice');
