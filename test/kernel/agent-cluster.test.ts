@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { makeAuthority, signServer } from '../../e2e/cluster/certificates.ts';
 import type { ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
 import { run, spawnProcess } from '../../src/backends/exec.ts';
+import { sysctlPath } from '../../src/backends/links/sysctls.ts';
 import { podOf } from '../fakes/kube-api.ts';
 import { paths } from '../kube/following.ts';
 import { allResources } from '../../src/kube/resources.ts';
@@ -214,7 +215,7 @@ describeKernel('the agent on a cluster', () => {
     const { url } = await startApi();
     const bin = join(directory, 'bin');
     mkdirSync(bin);
-    for (const program of ['ip', 'ipset', 'nft', 'conntrack', 'stdbuf', 'sh', 'uname', 'sysctl', 'nsenter']) {
+    for (const program of ['ip', 'ipset', 'nft', 'conntrack', 'stdbuf', 'sh', 'uname', 'nsenter']) {
       const found = (await run(['sh', '-c', `command -v ${program} || true`])).stdout.trim();
       if (found !== '') symlinkSync(found, join(bin, program));
     }
@@ -229,7 +230,7 @@ describeKernel('the agent on a cluster', () => {
     await earlier.process.exited;
     const before = await image();
     expect(before).toContain(':cali-FORWARD');
-    await netns.exec('sysctl -q -w net.ipv4.ip_forward=0');
+    await netns.exec(['tee', sysctlPath('net.ipv4.ip_forward')], '0');
     const readOnly = 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"';
     const agent = start(kubeconfig(url), [], ['unshare', '-m', 'sh', '-c', readOnly, 'sh']);
     await untilTrue('readiness names it', async () => (await readyz()).includes('ip_forward'));
