@@ -12,6 +12,8 @@ import type { Diagnostic } from '../src/lib/diagnostic.ts';
 import { clusterDefaults } from '../src/manifests/defaults.ts';
 import { parseCidr } from '../src/lib/ip.ts';
 import { loadManifests } from '../src/manifests/load-manifests.ts';
+import type { ApiPolicy } from './evaluator/api-policy.ts';
+import { policiesIn } from './evaluator/api-policy.ts';
 
 export const scenariosFolder = join(import.meta.dirname, 'scenarios');
 export const scenarioNames: readonly string[] = readdirSync(scenariosFolder).toSorted();
@@ -50,14 +52,18 @@ export interface Scenario {
   readonly options: CompileOptions;
   readonly state: ClusterStore;
   readonly diagnostics: readonly Diagnostic[];
+  /** As they are written, for the evaluator. */
+  readonly policies: readonly ApiPolicy[];
   readonly flows: readonly ScenarioFlow[];
 }
 
 export async function loadScenario(name: string): Promise<Scenario> {
   const folder = join(scenariosFolder, name);
-  const { state, diagnostics } = await loadManifests(join(folder, 'manifests.yaml'), scenarioDefaults);
+  const file = join(folder, 'manifests.yaml');
+  const { state, diagnostics } = await loadManifests(file, scenarioDefaults);
+  const policies = policiesIn(readFileSync(file, 'utf8'));
   const flows = z.array(Flow).parse(parse(readFileSync(join(folder, 'flows.yaml'), 'utf8')));
-  return { name, options: optionsOf(folder), state, diagnostics, flows };
+  return { name, options: optionsOf(folder), state, diagnostics, policies, flows };
 }
 
 function optionsOf(folder: string): CompileOptions {

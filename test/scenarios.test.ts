@@ -26,7 +26,7 @@ test('docs/conformance.md names every scenario, and none that is not there', () 
 });
 
 describe.each(scenarioNames)('%s', async (name) => {
-  const { state, options, flows, diagnostics } = await loadScenario(name);
+  const { state, options, flows, diagnostics, policies } = await loadScenario(name);
   const model = modelOf({ state, optionsOf: (nodeName) => ({ ...options, nodeName }) });
 
   test('renders its golden text', () => {
@@ -40,9 +40,14 @@ describe.each(scenarioNames)('%s', async (name) => {
     expect(errors).toEqual(name === 'malformed-policy' ? ['NetworkPolicy malformed/bad'] : []);
   });
 
+  test('the evaluator knows every policy that there is', () => {
+    const named = policies.map((policy) => `${policy.namespace}/${policy.name}`);
+    expect(named.toSorted()).toEqual([...state.networkPolicies.keys()].toSorted());
+  });
+
   test.each(flows)('$from -> $to is $expect', ({ from, to, expect: expected }) => {
     const question = ask(model, from, to);
-    expect(judgeQuestion(model.state, question), 'evaluator').toBe(expected);
+    expect(judgeQuestion({ state, policies }, question), 'evaluator').toBe(expected);
     expect(investigate(model, question).verdict, 'tracer').toBe(expected);
   });
 });

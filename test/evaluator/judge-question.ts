@@ -1,9 +1,8 @@
 /** The evaluator's answer to a question in people's words: every address and every endpoint behind a Service must be allowed. */
 import type { EndpointSlice, Pod, Service } from '../../src/cluster/objects.ts';
-import type { ClusterState } from '../../src/cluster/state.ts';
 import type { Party } from '../../src/explain/names.ts';
 import type { Question } from '../../src/explain/question.ts';
-import { evaluate, isPoliced, type Verdict } from './network-policy.ts';
+import { evaluate, isPoliced, type JudgedCluster, type Verdict } from './network-policy.ts';
 
 const outsideAddresses = ['172.31.254.2', 'fd00:172:31:254::2'];
 
@@ -12,19 +11,20 @@ interface Target {
   readonly port: number;
 }
 
-export function judgeQuestion(state: ClusterState, { from, to }: Question): Verdict {
+export function judgeQuestion(cluster: JudgedCluster, { from, to }: Question): Verdict {
+  const { state } = cluster;
   const targets = targetsOf(state, to.party, to.port);
   if (targets.length === 0) return 'denied';
   const verdicts = targets.map(({ ip, port }) => {
     const sender = senderOf(state, from, ip.includes(':'));
     const destinationPod = [...state.pods.values()].find((pod) => isPoliced(pod) && pod.ips.some((own) => own === ip));
     const pod = destinationPod === undefined ? {} : { destinationPod };
-    return evaluate(state, { ...sender, ...pod, destinationIp: ip, port, protocol: to.protocol }).verdict;
+    return evaluate(cluster, { ...sender, ...pod, destinationIp: ip, port, protocol: to.protocol }).verdict;
   });
   return verdicts.includes('denied') ? 'denied' : 'allowed';
 }
 
-function targetsOf(state: ClusterState, party: Party, port: number): readonly Target[] {
+function targetsOf(state: JudgedCluster['state'], party: Party, port: number): readonly Target[] {
   if (party.kind === 'service') return endpointsOf(state, party.service, port);
   const addresses: readonly (string | undefined)[] =
     party.kind === 'pod'
@@ -37,7 +37,7 @@ function targetsOf(state: ClusterState, party: Party, port: number): readonly Ta
   return addresses.flatMap((ip) => (ip === undefined ? [] : [{ ip, port }]));
 }
 
-function endpointsOf(state: ClusterState, service: Service, port: number): readonly Target[] {
+function endpointsOf(state: JudgedCluster['state'], service: Service, port: number): readonly Target[] {
   const family = service.clusterIps[0]?.includes(':') === true ? 'IPv6' : 'IPv4';
   const name = service.ports.find((own) => own.port === port)?.name;
   const own = (slice: EndpointSlice): boolean =>
@@ -50,7 +50,7 @@ function endpointsOf(state: ClusterState, service: Service, port: number): reado
 }
 
 function senderOf(
-  state: ClusterState,
+  state: JudgedCluster['state'],
   party: Party,
   isIpv6: boolean,
 ): { sourceIp: string; sourcePod?: Pod; sourceNode?: string } {

@@ -1,17 +1,18 @@
 /**
- * NetworkPolicy read straight from the API's words, one connection at a time. It is the judge of the compiler and the
- * tracer, so it shares nothing with them: no selector index, no sets, no rules. Slow and obvious on purpose.
+ * NetworkPolicy read straight from the API's words, one connection at a time. It is the judge of the reader, the compiler and
+ * the tracer, so it shares nothing of policies with them: the policies are those of the YAML (api-policy.ts), and there is no
+ * selector index, no set, no rule. Slow and obvious on purpose. Pods and namespaces it takes from the cluster's state: their
+ * addresses are given there.
  */
-import type {
-  Labels,
-  LabelSelector,
-  NetworkPolicy,
-  Pod,
-  PolicyPeer,
-  PolicyPort,
-  Protocol,
-} from '../../src/cluster/objects.ts';
+import type { Labels, Pod, Protocol } from '../../src/cluster/objects.ts';
 import type { ClusterState } from '../../src/cluster/state.ts';
+import type { ApiPeer, ApiPolicy, ApiPort, ApiRule, ApiSelector } from './api-policy.ts';
+
+/** Who is there, and what is written about them. */
+export interface JudgedCluster {
+  readonly state: Omit<ClusterState, 'networkPolicies'>;
+  readonly policies: readonly ApiPolicy[];
+}
 
 export type Verdict = 'allowed' | 'denied';
 
@@ -31,18 +32,18 @@ export interface Connection {
 }
 
 /** The verdict, and the sentence that justifies it. */
-export function evaluate(state: ClusterState, connection: Connection): { verdict: Verdict; why: string } {
+export function evaluate(cluster: JudgedCluster, connection: Connection): { verdict: Verdict; why: string } {
   const { sourcePod, sourceNode, destinationPod, destinationIp } = connection;
   const sender = sourcePod !== undefined && isPoliced(sourcePod) ? sourcePod : undefined;
   const receiver = destinationPod !== undefined && isPoliced(destinationPod) ? destinationPod : undefined;
   if (sender?.ips.some((ip) => ip === destinationIp) === true)
     return { verdict: 'allowed', why: 'a pod reaches itself' };
-  const refusal = refusedBy(state, sender, connection, 'egress');
+  const refusal = refusedBy(cluster, sender, connection, 'Egress');
   if (refusal !== undefined) return { verdict: 'denied', why: `egress isolated by ${refusal}` };
   if (sourceNode !== undefined && receiver?.nodeName === sourceNode) {
     return { verdict: 'allowed', why: 'a node reaches its own pods' };
   }
-  const ingressRefusal = refusedBy(state, receiver, connection, 'ingress');
+  const ingressRefusal = refusedBy(cluster, receiver, connection, 'Ingress');
   if (ingressRefusal !== undefined) return { verdict: 'denied', why: `ingress isolated by ${ingressRefusal}` };
   return { verdict: 'allowed', why: 'no isolating policy refuses it' };
 }
@@ -52,85 +53,100 @@ export function isPoliced(pod: Pod): boolean {
   return !pod.hostNetwork && pod.phase !== 'Succeeded' && pod.phase !== 'Failed' && pod.ips.length > 0;
 }
 
-type Direction = 'ingress' | 'egress';
-
 /** The names of the policies that isolate the pod when none of them allows the connection; undefined: not refused. */
 function refusedBy(
-  state: ClusterState,
+  { state, policies }: JudgedCluster,
   pod: Pod | undefined,
   connection: Connection,
-  direction: Direction,
+  direction: 'Ingress' | 'Egress',
 ): string | undefined {
   if (pod === undefined) return undefined;
-  const policies = [...state.networkPolicies.values()].filter((policy) => {
-    const isolates = direction === 'ingress' ? policy.isolatesIngress : policy.isolatesEgress;
-    return isolates && policy.namespace === pod.namespace && selects(policy.podSelector, pod.labels);
-  });
-  const peerIp = direction === 'ingress' ? connection.sourceIp : connection.destinationIp;
-  const open = policies.some((policy) =>
-    policy[direction].some(
-      (rule) =>
-        (rule.peers === undefined || rule.peers.some((peer) => isPeer(state, policy, peer, peerIp))) &&
-        (rule.ports === undefined || rule.ports.some((port) => isPort(state, port, connection))),
+  const isolating = policies.filter(
+    (policy) =>
+      policy.isolates.includes(direction) &&
+      policy.namespace === pod.namespace &&
+      selects(policy.podSelector, pod.labels),
+  );
+  const peerIp = direction === 'Ingress' ? connection.sourceIp : connection.destinationIp;
+  const open = isolating.some((policy) =>
+    (direction === 'Ingress' ? policy.ingress : policy.egress).some((rule) =>
+      isAllowedBy(state, { policy, rule, peerIp }, connection),
     ),
   );
-  if (open || policies.length === 0) return undefined;
-  return policies.map((policy) => `${policy.namespace}/${policy.name}`).join(', ');
+  if (open || isolating.length === 0) return undefined;
+  return isolating.map((policy) => `${policy.namespace}/${policy.name}`).join(', ');
 }
 
-function isPeer(state: ClusterState, policy: NetworkPolicy, peer: PolicyPeer, ip: string): boolean {
-  if (peer.kind === 'ipBlock') {
-    if (!isInside(ip, peer.cidr.address, peer.cidr.prefixLength)) return false;
-    return !peer.except.some((except) => isInside(ip, except.address, except.prefixLength));
+type State = JudgedCluster['state'];
+
+/** "If this field is empty or missing, this rule matches all sources" (destinations, ports). */
+function isAllowedBy(
+  state: State,
+  { policy, rule, peerIp }: { readonly policy: ApiPolicy; readonly rule: ApiRule; readonly peerIp: string },
+  connection: Connection,
+): boolean {
+  const peers = rule.peers ?? [];
+  const ports = rule.ports ?? [];
+  return (
+    (peers.length === 0 || peers.some((peer) => isPeer(state, policy, peer, peerIp))) &&
+    (ports.length === 0 || ports.some((port) => isPort(state, port, connection)))
+  );
+}
+
+function isPeer(state: State, policy: ApiPolicy, peer: ApiPeer, ip: string): boolean {
+  if (peer.ipBlock != null) {
+    const { cidr, except } = peer.ipBlock;
+    return isInside(ip, cidr) && !(except ?? []).some((one) => isInside(ip, one));
   }
   return podsWith(state, ip).some((pod) => {
-    if (peer.namespaceSelector === undefined) {
+    // Without a namespaceSelector it is about the policy's own namespace; an empty one selects all.
+    if (peer.namespaceSelector == null) {
       if (pod.namespace !== policy.namespace) return false;
     } else if (!selects(peer.namespaceSelector, namespaceLabels(state, pod.namespace))) {
       return false;
     }
-    return peer.podSelector === undefined || selects(peer.podSelector, pod.labels);
+    return peer.podSelector == null || selects(peer.podSelector, pod.labels);
   });
 }
 
-function isPort(state: ClusterState, port: PolicyPort, connection: Connection): boolean {
-  if (port.protocol !== connection.protocol) return false;
-  if (port.kind === 'any') return true;
-  if (port.kind === 'range') return connection.port >= port.first && connection.port <= port.last;
+/** "If not specified, this field defaults to TCP"; a port that is not given is every port. */
+function isPort(state: State, { protocol, port, endPort }: ApiPort, connection: Connection): boolean {
+  if ((protocol ?? 'TCP') !== connection.protocol) return false;
+  if (port == null) return true;
+  if (typeof port === 'number') return connection.port >= port && connection.port <= (endPort ?? port);
   return podsWith(state, connection.destinationIp).some((pod) =>
-    pod.ports.some(
-      (own) => own.name === port.name && own.protocol === connection.protocol && own.port === connection.port,
-    ),
+    pod.ports.some((own) => own.name === port && own.protocol === connection.protocol && own.port === connection.port),
   );
 }
 
-function podsWith(state: ClusterState, ip: string): readonly Pod[] {
+function podsWith(state: State, ip: string): readonly Pod[] {
   return [...state.pods.values()].filter((pod) => isPoliced(pod) && pod.ips.some((own) => own === ip));
 }
 
-function namespaceLabels(state: ClusterState, name: string): Labels {
+function namespaceLabels(state: State, name: string): Labels {
   return { ...state.namespaces.get(name)?.labels, 'kubernetes.io/metadata.name': name };
 }
 
-function selects(selector: LabelSelector, labels: Labels): boolean {
-  const exact = Object.entries(selector.matchLabels).every(([key, value]) => labels[key] === value);
+function selects({ matchLabels, matchExpressions }: ApiSelector, labels: Labels): boolean {
+  const exact = Object.entries(matchLabels ?? {}).every(([key, value]) => labels[key] === value);
   return (
     exact &&
-    selector.matchExpressions.every(({ key, operator, values }) => {
+    (matchExpressions ?? []).every(({ key, operator, values }) => {
       const value = labels[key];
+      const isListed = value !== undefined && (values ?? []).includes(value);
       if (operator === 'Exists') return value !== undefined;
       if (operator === 'DoesNotExist') return value === undefined;
-      if (operator === 'In') return value !== undefined && values.includes(value);
-      return value === undefined || !values.includes(value);
+      return operator === 'In' ? isListed : !isListed;
     })
   );
 }
 
 /** Bit by bit, so that it cannot share a mistake with lib/ip.ts. */
-function isInside(ip: string, network: string, prefixLength: number): boolean {
+function isInside(ip: string, cidr: string): boolean {
+  const [network = '', length = ''] = cidr.split('/');
   const left = bitsOfAddress(ip);
   const right = bitsOfAddress(network);
-  return left.length === right.length && left.slice(0, prefixLength) === right.slice(0, prefixLength);
+  return left.length === right.length && left.slice(0, Number(length)) === right.slice(0, Number(length));
 }
 
 function bitsOfAddress(ip: string): string {

@@ -9,6 +9,7 @@ import type { ClusterModel } from '../../src/explain/cluster-model.ts';
 import { modelOf } from '../../src/explain/compile-node.ts';
 import { investigate } from '../../src/explain/investigate.ts';
 import { parseQuestion, resolveQuestion } from '../../src/explain/question.ts';
+import type { ApiPolicy } from '../evaluator/api-policy.ts';
 import { judgeQuestion } from '../evaluator/judge-question.ts';
 import type { ScenarioFlow } from '../scenario.ts';
 import { loadScenario, scenarioNames, scenarioOptions, scenariosFolder } from '../scenario.ts';
@@ -66,18 +67,25 @@ export interface PreparedFlow {
 }
 
 /** Every flow of every scenario, judged over the whole cluster that the model holds. */
-export async function prepareFlows(model: ClusterModel): Promise<readonly PreparedFlow[]> {
+export async function prepareFlows(
+  model: ClusterModel,
+  policies: readonly ApiPolicy[],
+): Promise<readonly PreparedFlow[]> {
   const scenarios = await Promise.all(scenarioNames.map(loadScenario));
-  return scenarios.flatMap(({ name, flows }) => flows.map((flow) => prepare(model, name, flow)));
+  return scenarios.flatMap(({ name, flows }) => flows.map((flow) => prepare({ model, policies }, name, flow)));
 }
 
-function prepare(model: ClusterModel, scenario: string, flow: ScenarioFlow): PreparedFlow {
+function prepare(
+  { model, policies }: { readonly model: ClusterModel; readonly policies: readonly ApiPolicy[] },
+  scenario: string,
+  flow: ScenarioFlow,
+): PreparedFlow {
   const question = parseQuestion(flow.from, flow.to, { state: model.state });
   if (!question.ok) throw new Error(`${scenario}: ${question.message}`);
   const judged = {
     scenario,
     flow,
-    evaluator: judgeQuestion(model.state, question.value),
+    evaluator: judgeQuestion({ state: model.state, policies }, question.value),
     tracer: investigate(model, question.value).verdict,
   };
   const resolved = resolveQuestion(model, question.value);

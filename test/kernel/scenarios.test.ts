@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadManifests } from '../../src/manifests/load-manifests.ts';
+import { policiesIn } from '../evaluator/api-policy.ts';
 import { scenarioDefaults, scenarioNames } from '../scenario.ts';
 import { testLab, type TestLab } from './lab-fixture.ts';
 import { describeKernel } from './netns.ts';
@@ -62,7 +63,7 @@ async function preparedFlows(cni: 'ptp' | 'bridge'): Promise<readonly PreparedFl
   try {
     await writeFile(join(temporary, 'all.yaml'), `${joined.objects}\n---\n${joined.policies}\n`);
     const { state } = await loadManifests(temporary, scenarioDefaults);
-    return await prepareFlows(labModel(state, cni));
+    return await prepareFlows(labModel(state, cni), policiesIn(joined.policies));
   } finally {
     await rm(temporary, { recursive: true });
   }

@@ -1,15 +1,18 @@
-/** The tracer over the rendered chains agrees with NetworkPolicy read straight from the API's words. */
+/** The tracer over the chains of policies that our reader has read agrees with NetworkPolicy taken straight from the API's words. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { LabelSelector, NetworkPolicy, Node, Pod, Protocol } from '../../src/cluster/objects.ts';
+import type { NetworkPolicy, Node, Pod, Protocol } from '../../src/cluster/objects.ts';
+import type { ClusterState } from '../../src/cluster/state.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
 import type { CompileOptions } from '../../src/compile/options.ts';
 import type { ClusterModel } from '../../src/explain/cluster-model.ts';
 import { modelOf } from '../../src/explain/compile-node.ts';
 import { isAllowed } from '../../src/explain/investigate.ts';
 import type { Connection, Origin } from '../../src/explain/journey.ts';
-import { evaluate } from '../evaluator/network-policy.ts';
-import { anyPort, block, cidr, ip, named, namespace, pod, pods, policy, range, rule } from '../policy/objects.ts';
+import { parseManifest } from '../../src/manifests/parse.ts';
+import { policiesIn } from '../evaluator/api-policy.ts';
+import { evaluate, type JudgedCluster } from '../evaluator/network-policy.ts';
+import { cidr, ip, namespace, pod } from '../policy/objects.ts';
 
 const options: CompileOptions = {
   nodeName: 'node-a',
@@ -40,14 +43,22 @@ const nodes: readonly Node[] = [
 ];
 
 const label = fc.dictionary(fc.constantFrom('a', 'b'), fc.constantFrom('1', '2'), { noNullPrototype: true });
-const requirement = fc.record({
-  key: fc.constantFrom('a', 'b'),
-  operator: fc.constantFrom('In' as const, 'NotIn' as const, 'Exists' as const, 'DoesNotExist' as const),
-  values: fc.constantFrom<string[]>(['1'], ['1', '2']),
-});
-const selector: fc.Arbitrary<LabelSelector> = fc.record({
-  matchLabels: fc.oneof({ weight: 3, arbitrary: fc.constant({}) }, label),
-  matchExpressions: fc.array(requirement, { maxLength: 1 }),
+const requirement = fc.oneof(
+  fc.record({
+    key: fc.constantFrom('a', 'b'),
+    operator: fc.constantFrom('In', 'NotIn'),
+    values: fc.constantFrom(['1'], ['1', '2']),
+  }),
+  fc.record({ key: fc.constantFrom('a', 'b'), operator: fc.constantFrom('Exists', 'DoesNotExist') }),
+);
+
+/** A list as people leave it out: not there, null, or empty. */
+const unwritten = fc.constantFrom(undefined, null, []);
+
+/** Policies are made as they are written, so that what is left out is filled in by our reader and, by itself, by the evaluator. */
+const selector = fc.record({
+  matchLabels: fc.oneof({ weight: 3, arbitrary: fc.constantFrom(undefined, {}) }, label),
+  matchExpressions: fc.oneof(unwritten, fc.array(requirement, { maxLength: 1 })),
 });
 const port = fc.record({
   name: fc.constantFrom('http', 'dns'),
@@ -61,43 +72,47 @@ const podShape = fc.record({
   ports: fc.array(port, { maxLength: 2 }),
   phase: fc.constantFrom('Running' as const, 'Running' as const, 'Running' as const, 'Succeeded' as const),
 });
-const optional = fc.option(selector, { nil: undefined });
+const ipBlock = (cidrText: string, ...except: string[]) => ({ ipBlock: { cidr: cidrText, except } });
 const peer = fc.oneof(
-  { weight: 4, arbitrary: fc.tuple(optional, optional).map(([own, other]) => pods(own, other)) },
   {
-    weight: 2,
+    weight: 4,
+    arbitrary: fc.record({ podSelector: selector, namespaceSelector: selector }, { requiredKeys: ['podSelector'] }),
+  },
+  { weight: 2, arbitrary: fc.record({ namespaceSelector: selector }) },
+  {
+    weight: 3,
     arbitrary: fc.constantFrom(
-      block('10.0.0.0/23', '10.0.1.0/24'),
-      block('0.0.0.0/0', '10.0.0.2/31', '172.31.0.0/16'),
-      block('10.0.1.4/30'),
-      block('fd00:10::/64', 'fd00:10::2/127'),
-      block('::/0'),
-      block('172.31.255.12/32'),
+      ipBlock('10.0.0.0/23', '10.0.1.0/24'),
+      ipBlock('0.0.0.0/0', '10.0.0.2/31', '172.31.0.0/16'),
+      ipBlock('10.0.1.4/30'),
+      ipBlock('fd00:10::/64', 'fd00:10::2/127'),
+      { ipBlock: { cidr: '::/0' } },
+      ipBlock('172.31.255.12/32'),
     ),
   },
 );
 const ports = fc.constantFrom(
-  range(80),
-  range(53, 80, 'UDP'),
-  range(8000, 8080),
-  named('http'),
-  named('dns', 'UDP'),
-  anyPort('TCP'),
-  anyPort('SCTP'),
+  { port: 80 },
+  { protocol: 'UDP', port: 53, endPort: 80 },
+  { port: 8000, endPort: 8080 },
+  { port: 'http' },
+  { protocol: 'UDP', port: 'dns' },
+  { protocol: 'TCP' },
+  { protocol: 'SCTP' },
+  {},
 );
-const someRule = fc
-  .tuple(
-    fc.option(fc.array(peer, { minLength: 1, maxLength: 2 }), { nil: undefined }),
-    fc.option(fc.array(ports, { minLength: 1, maxLength: 3 }), { nil: undefined }),
-  )
-  .map(([peers, own]) => rule(peers, own));
-const somePolicy: fc.Arbitrary<Partial<NetworkPolicy> & { space: string }> = fc.record({
+const written = <T>(item: fc.Arbitrary<T>, maxLength: number) =>
+  fc.oneof({ weight: 1, arbitrary: unwritten }, { weight: 2, arbitrary: fc.array(item, { minLength: 1, maxLength }) });
+const rulesOf = (peers: 'from' | 'to') =>
+  fc.tuple(written(peer, 2), written(ports, 3)).map(([own, some]) => ({ [peers]: own, ports: some }));
+const somePolicy = fc.record({
   space: fc.constantFrom('x', 'y'),
-  podSelector: selector,
-  isolatesIngress: fc.boolean(),
-  isolatesEgress: fc.boolean(),
-  ingress: fc.array(someRule, { maxLength: 2 }),
-  egress: fc.array(someRule, { maxLength: 2 }),
+  spec: fc.record({
+    podSelector: selector,
+    policyTypes: fc.oneof(unwritten, fc.subarray(['Ingress', 'Egress'], { minLength: 1 })),
+    ingress: written(rulesOf('from'), 2),
+    egress: written(rulesOf('to'), 2),
+  }),
 });
 
 const cluster = fc.record({
@@ -108,26 +123,35 @@ const cluster = fc.record({
 
 type ClusterShape = typeof cluster extends fc.Arbitrary<infer Shape> ? Shape : never;
 
-function storeOf({ shapes, policies, spaceLabels }: ClusterShape): ClusterStore {
+/** What a file of these policies would hold. */
+function textOf({ policies }: ClusterShape): string {
+  const documents = policies.map(({ space, spec }, index) => {
+    const metadata = { name: `policy-${index}`, namespace: space };
+    return JSON.stringify({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata, spec });
+  });
+  return documents.join('\n---\n');
+}
+
+function readPolicies(text: string): readonly NetworkPolicy[] {
+  const { objects, diagnostics } = parseManifest(text, 'policies.yaml');
+  expect(diagnostics).toEqual([]);
+  return objects.flatMap((object) => (object.kind === 'NetworkPolicy' ? [object] : []));
+}
+
+function storeOf({ shapes, spaceLabels }: ClusterShape, policies: readonly NetworkPolicy[]): ClusterStore {
   const store = new ClusterStore();
   const made: Pod[] = shapes.map(({ space, labels, node, ports: own, phase }, index) => {
     const subnet = node === 'node-a' ? 0 : 1;
     const ips = [`10.0.${subnet}.${index + 2}`, `fd00:1${subnet}::${index + 2}`];
     return pod(`${space}/pod-${index}`, { labels, ips, node, ports: own }, { phase });
   });
-  const objects = [
-    ...nodes,
-    namespace('x', spaceLabels[0]),
-    namespace('y', spaceLabels[1]),
-    ...made,
-    ...policies.map(({ space, ...shape }, index) => policy(`${space}/policy-${index}`, shape)),
-  ];
+  const objects = [...nodes, namespace('x', spaceLabels[0]), namespace('y', spaceLabels[1]), ...made, ...policies];
   store.apply(objects.map((object) => ({ type: 'set', object })));
   return store;
 }
 
 /** Everybody who can send, to every pod's and node's address, on ports inside and outside the rules. */
-function* connections(store: ClusterStore): Generator<Connection> {
+function* connections(store: ClusterState): Generator<Connection> {
   const running = [...store.pods.values()].filter(({ phase }) => phase === 'Running');
   for (const place of [0, 1]) {
     const origins: Origin[] = running.flatMap((sender) => {
@@ -150,9 +174,9 @@ function* onPorts(from: Origin, to: Connection['to']): Generator<Connection> {
   }
 }
 
-function judged(store: ClusterStore, { from, to, port: number, protocol }: Connection): string {
-  const destinationPod = [...store.pods.values()].find((own) => own.phase === 'Running' && own.ips.includes(to));
-  return evaluate(store, {
+function judged(place: JudgedCluster, { from, to, port: number, protocol }: Connection): string {
+  const destinationPod = [...place.state.pods.values()].find((own) => own.phase === 'Running' && own.ips.includes(to));
+  return evaluate(place, {
     sourceIp: from.address,
     ...(from.kind === 'pod' ? { sourcePod: from.pod } : {}),
     ...(from.kind === 'node' ? { sourceNode: from.node } : {}),
@@ -163,10 +187,10 @@ function judged(store: ClusterStore, { from, to, port: number, protocol }: Conne
   }).verdict;
 }
 
-function disagreements(store: ClusterStore, model: ClusterModel): readonly string[] {
-  return [...connections(store)].flatMap((connection) => {
+function disagreements(place: JudgedCluster, model: ClusterModel): readonly string[] {
+  return [...connections(model.state)].flatMap((connection) => {
     const traced = isAllowed(model, connection) ? 'allowed' : 'denied';
-    const expected = judged(store, connection);
+    const expected = judged(place, connection);
     if (traced === expected) return [];
     const { from, to, port: number, protocol } = connection;
     return [`${from.address} -> ${to}:${number}/${protocol}: traced ${traced}, evaluated ${expected}`];
@@ -177,10 +201,12 @@ test('tracer equals evaluator on random policies and packets', { timeout: 120_00
   let denied = 0;
   fc.assert(
     fc.property(cluster, (shape) => {
-      const store = storeOf(shape);
+      const text = textOf(shape);
+      const place = { state: storeOf(shape, []), policies: policiesIn(text) };
+      const store = storeOf(shape, readPolicies(text));
       const model = modelOf({ state: store, optionsOf: (nodeName) => ({ ...options, nodeName }) });
-      expect(disagreements(store, model)).toEqual([]);
-      denied += [...connections(store)].filter((connection) => judged(store, connection) === 'denied').length;
+      expect(disagreements(place, model)).toEqual([]);
+      denied += [...connections(store)].filter((connection) => judged(place, connection) === 'denied').length;
     }),
     { numRuns: process.env.CI === undefined ? 300 : 1000 },
   );
