@@ -7,6 +7,7 @@ import { modelOf } from '../src/explain/compile-node.ts';
 import { investigate } from '../src/explain/investigate.ts';
 import { parseQuestion, type Question } from '../src/explain/question.ts';
 import { judgeQuestion } from './evaluator/judge-question.ts';
+import { mistakesOf } from './kernel/scenario-flows.ts';
 import { goldenTexts, loadScenario, scenarioNames, scenariosFolder } from './scenario.ts';
 
 test('there are scenarios and flows enough to mean something', async () => {
@@ -50,6 +51,21 @@ describe.each(scenarioNames)('%s', async (name) => {
     expect(judgeQuestion({ state, policies }, question), 'evaluator').toBe(expected);
     expect(investigate(model, question).verdict, 'tracer').toBe(expected);
   });
+});
+
+test('a packet without a result is a mistake, a flow that has none to send is not', () => {
+  const flow = { from: 'a/b', to: 'a/c:80', expect: 'allowed' } as const;
+  const judged = { scenario: 'x', flow, evaluator: 'allowed', tracer: 'allowed' } as const;
+  const packet = { from: 'a/b', to: '10.0.0.1', port: 80, protocol: 'TCP' } as const;
+  const passed = { verdict: 'allowed', detail: '' } as const;
+  const none = undefined;
+  expect(mistakesOf({ ...judged, skipped: 'why', open: none, policed: none })).toEqual([]);
+  expect(mistakesOf({ ...judged, packet, open: passed, policed: passed })).toEqual([]);
+  expect(mistakesOf({ ...judged, packet, open: none, policed: none, removed: none })).toEqual([
+    'a/b -> a/c:80: packet without policies: no result, expected allowed',
+    'a/b -> a/c:80: packet: no result, expected allowed',
+    'a/b -> a/c:80: packet after the policies were removed: no result, expected allowed',
+  ]);
 });
 
 function ask(model: ClusterModel, from: string, to: string): Question {

@@ -112,32 +112,40 @@ function behindBridge<Key>([address, binding]: readonly [Key, EndpointBinding]):
   return [address, { kind: 'bridged', bridge: 'cni0', port: binding.interface }];
 }
 
-/** A flow and what became of its packets; undefined where it was not sent. */
+/** A flow and what became of its packets; undefined where there is no result. */
 export interface TriedFlow extends PreparedFlow {
   /** While there was no policy. */
   readonly open: FlowResult | undefined;
   readonly policed: FlowResult | undefined;
-  /** After the policies were taken away again. */
-  readonly removed: FlowResult | undefined;
+  /** After the policies were taken away again; absent where that was not asked. */
+  readonly removed?: FlowResult | undefined;
 }
 
-/** Everything about a flow that is not as its file says, one line each. */
-export function mistakesOf({ flow, evaluator, tracer, open, policed, removed }: TriedFlow): readonly string[] {
+/** Everything about a flow that is not as its file says, one line each: that a packet has no result is one too. */
+export function mistakesOf(tried: TriedFlow): readonly string[] {
+  const { flow, evaluator, tracer, packet } = tried;
   const judged = [
     ['evaluator', evaluator, flow.expect],
     ['tracer', tracer, flow.expect],
-    ['packet without policies', spoken(open), 'allowed'],
-    ['packet', spoken(policed), flow.expect],
-    ['packet after the policies were removed', spoken(removed), 'allowed'],
+    ...(packet === undefined ? [] : sentOf(tried)),
   ] as const;
   const name = `${flow.from} -> ${flow.to}`;
   return judged
-    .filter(([, found, expected]) => found !== undefined && !found.startsWith(expected))
+    .filter(([, found, expected]) => !found.startsWith(expected))
     .map(([who, found, expected]) => `${name}: ${who}: ${found}, expected ${expected}`);
 }
 
-function spoken(result: FlowResult | undefined): string | undefined {
-  return result === undefined ? undefined : `${result.verdict} (${result.detail})`;
+function sentOf(tried: TriedFlow): readonly (readonly [string, string, string])[] {
+  const { flow, open, policed, removed } = tried;
+  return [
+    ['packet without policies', spoken(open), 'allowed'],
+    ['packet', spoken(policed), flow.expect],
+    ...('removed' in tried ? [['packet after the policies were removed', spoken(removed), 'allowed'] as const] : []),
+  ];
+}
+
+function spoken(result: FlowResult | undefined): string {
+  return result === undefined ? 'no result' : `${result.verdict} (${result.detail})`;
 }
 
 /** Scenarios, flows and how each flow was checked; those that were not sent with their reason. */
