@@ -252,7 +252,7 @@ export class Agent {
     const { resyncSeconds } = this.#parts;
     while (!signal.aborted) {
       // A compare that takes long comes more rarely: it may cost a hundredth of the time.
-      await this.#rest(() => Math.max(resyncSeconds * 1000, this.kernel.lastCompareMs * 100), signal);
+      await this.#rest(() => Math.max(resyncSeconds * 1000, this.kernel.lastFullCompareMs * 100), signal);
       this.kernel.compareNext();
       this.#reconciler.markDirty();
     }

@@ -54,6 +54,7 @@ export class KernelKeeper {
   #lastUpdate: { readonly at: string; readonly durationMs: number } | undefined;
   #driftRepairs = 0;
   #lastCompareMs = 0;
+  #lastFullCompareMs = 0;
   readonly #latencies = new RecentLatencies();
 
   constructor(options: KernelKeeperOptions) {
@@ -94,6 +95,11 @@ export class KernelKeeper {
 
   get lastCompareMs(): number {
     return this.#lastCompareMs;
+  }
+
+  /** Of all tables and sets. */
+  get lastFullCompareMs(): number {
+    return this.#lastFullCompareMs;
   }
 
   /** This may not be as we left it: the next call of `bring` compares it. */
@@ -160,6 +166,7 @@ export class KernelKeeper {
     const retryRefused = this.#programmed.refused.length > 0;
     const report = await writer.resync(dataplane, { scope, retryRefused });
     this.#lastCompareMs = report.durationMs;
+    if (scope.ipSets && scope.tables.length === wholeKernel.tables.length) this.#lastFullCompareMs = report.durationMs;
     this.#record(report, 'compare');
     if (retryRefused || report.differences.length === 0) return;
     this.#driftRepairs += 1;

@@ -147,6 +147,11 @@ describeKernel('the agent on a cluster', () => {
     const policy = { metadata: { name: 'deny', namespace: 'demo' }, spec };
     await api.tell({ do: 'put', path: paths.policies, object: policy });
     await untilTrue('the policy is in the kernel', async () => /-A cali-tw-\S+ .*-j cali-pi-/.test(await rules()));
+    const metrics = await netns.exec(['curl', '-sS', '-m', '5', 'http://127.0.0.1:9840/metrics']);
+    expect(metrics).toMatch(
+      /^sluice_build_info\{version="[^"]+",iptables="\d[^"]*",variant="nft",ipset="\d[^"]*",kernel="\d[^"]*"\} 1$/m,
+    );
+    expect(metrics).toMatch(/^sluice_kube_watches_total\{kind="Pod"\} [1-9]/m);
     api.kill();
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(await readyz()).toBe('ok\n');

@@ -5,6 +5,7 @@ import type { Flow } from '../../src/backends/conntrack/flows.ts';
 import type { Run } from '../../src/backends/exec.ts';
 import { CommandError } from '../../src/backends/exec.ts';
 import { detectVariant } from '../../src/backends/iptables/variant.ts';
+import { readMachineVersions } from '../../src/backends/machine-versions.ts';
 import { preflight, programVersions } from '../../src/backends/preflight.ts';
 import type { IpFamily } from '../../src/lib/ip.ts';
 import type { Netns } from './netns.ts';
@@ -64,6 +65,13 @@ describeKernel('preflight', () => {
     ]);
     expect((await programVersions(run, 'nft')).get('iptables-nft-restore')).toMatch(/v1\.\d/);
     expect((await programVersions(run, 'nft')).has('ipset')).toBe(false);
+  });
+
+  test.each(['nft', 'legacy'] as const)('%s: the versions of what is worked with are numbers', async (variant) => {
+    const { iptables, ipset, kernel } = await readMachineVersions(netns.run, variant);
+    for (const version of [iptables, ipset, kernel]) expect(version).toMatch(/^\d+\.\d+/);
+    const missing: Run = (argv) => Promise.reject(new CommandError({ argv, code: 'ENOENT' }));
+    expect(await readMachineVersions(missing, variant)).toEqual({ iptables: '', ipset: '', kernel });
   });
 
   test.each(['iptables-nft-restore', 'ip6tables-nft-restore', 'conntrack'])(
