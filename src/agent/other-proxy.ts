@@ -1,4 +1,5 @@
 /** Whether a kube-proxy serves Services on this node: two of them would undo each other's rules. */
+import { ownWord } from '../server/node-health.ts';
 import { askLoopback, findProcess } from './other-programs.ts';
 
 export interface Surroundings {
@@ -22,9 +23,12 @@ export async function findKubeProxy(around: Partial<Surroundings> = {}): Promise
     askLoopback(metricsPort, '/proxyMode'),
     findProcess(procDirectory, (name) => name === 'kube-proxy'),
   ]);
+  // An agent of ours that is ending still answers on both ports.
+  const isOurs = health?.body.includes(`"servedBy":"${ownWord}"`) === true;
   // It answers 200 or 503, always as JSON that has this key.
-  if (health?.body.includes('lastUpdated') === true) return `it answers on 127.0.0.1:${healthPort}/healthz`;
-  if (mode !== undefined && proxyModes.test(mode.body)) return `it answers on 127.0.0.1:${metricsPort}/proxyMode`;
+  if (!isOurs && health?.body.includes('lastUpdated') === true) return `it answers on 127.0.0.1:${healthPort}/healthz`;
+  if (!isOurs && mode !== undefined && proxyModes.test(mode.body))
+    return `it answers on 127.0.0.1:${metricsPort}/proxyMode`;
   return pid === undefined ? undefined : `process ${pid}`;
 }
 

@@ -1,5 +1,6 @@
 /** The composition root: everything is made here, by plain constructor calls. */
 import { join } from 'node:path';
+import type { Hono } from 'hono';
 import { Conntrack } from '../backends/conntrack/conntrack.ts';
 import { ConversationTable } from '../backends/conntrack/conversations.ts';
 import { converse, run } from '../backends/exec.ts';
@@ -12,7 +13,7 @@ import { lackedPrivilege } from '../backends/privilege.ts';
 import { NodeLinks } from '../backends/links/node-links.ts';
 import { ensureSysctls } from '../backends/links/sysctls.ts';
 import type { Config } from '../config/schema.ts';
-import { apiApp, healthApp } from '../server/app.ts';
+import { apiApp, healthApp, proxyHealthApp, proxyModeApp } from '../server/app.ts';
 import type { AgentView } from '../server/app.ts';
 import type { Listener } from '../server/listen.ts';
 import { listenOnPort, listenOnSocket } from '../server/listen.ts';
@@ -187,14 +188,35 @@ async function listenInRunDirectory(runDir: string, view: AgentView): Promise<Li
 
 /** The socket first: it is what a second agent on this node is refused by. */
 async function listenOnAll(config: Config, view: AgentView): Promise<readonly Listener[]> {
-  const { runDir, apiPort, httpPort, httpAddress } = config;
-  const listeners = [await listenInRunDirectory(runDir, view)];
+  const listeners = [await listenInRunDirectory(config.runDir, view)];
   try {
-    if (apiPort !== 0) listeners.push(await listenOnPort(apiApp(view), apiPort, '127.0.0.1'));
-    if (httpPort !== 0) listeners.push(await listenOnPort(healthApp(view), httpPort, httpAddress));
+    for (const { app, port, host } of placesOf(config, view)) {
+      if (port !== 0) listeners.push(await listenOnPort(app, port, host));
+    }
     return listeners;
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()));
     throw error;
   }
+}
+
+interface Place {
+  readonly app: Hono;
+  /** 0: not wanted. */
+  readonly port: number;
+  readonly host: string | undefined;
+}
+
+function placesOf(config: Config, view: AgentView): readonly Place[] {
+  const { apiPort, httpPort, httpAddress, serviceProxy, proxyHealthPort, proxyModePort } = config;
+  const loopback = '127.0.0.1';
+  const own = [
+    { app: apiApp(view), port: apiPort, host: loopback },
+    { app: healthApp(view), port: httpPort, host: httpAddress },
+  ];
+  if (!serviceProxy) return own;
+  // Where kube-proxy is asked, whoever takes its place is asked too; the health port may have been given to ours already.
+  const health =
+    proxyHealthPort === httpPort ? [] : [{ app: proxyHealthApp(view), port: proxyHealthPort, host: undefined }];
+  return [...own, ...health, { app: proxyModeApp(), port: proxyModePort, host: loopback }];
 }

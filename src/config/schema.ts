@@ -84,6 +84,14 @@ export const configSchema = z.strictObject({
       'Address for health and metrics. Default: every address of the node (0.0.0.0 or ::); of the chart, the one that the Node has.',
     ),
   httpPort: port.default(9840).describe('Port for /healthz, /livez, /readyz and /metrics. 0: off.'),
+  proxyHealthPort: port
+    .default(10_256)
+    .describe(
+      'Port on every address for /healthz as load balancers ask kube-proxy for it. With serviceProxy alone. 0: off.',
+    ),
+  proxyModePort: port
+    .default(10_249)
+    .describe('Loopback port for /proxyMode as kube-proxy answers it. With serviceProxy alone. 0: off.'),
   apiPort: port.default(9841).describe('Loopback port for the read-only /api. 0: off; the socket stays.'),
   runDir: z.string().min(1).default('/run/sluice').describe('Directory for the socket and for state.'),
   driftCheckSeconds: z

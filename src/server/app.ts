@@ -29,11 +29,8 @@ export interface AgentView {
 
 /** /healthz, /livez, /readyz and /metrics. */
 export function healthApp(view: AgentView): Hono {
-  const app = new Hono();
+  const app = proxyHealthApp(view);
   // The process answers, so it lives: a kernel that refuses is no reason to restart and lose the rules' caretaker.
-  app.get('/healthz', (context) =>
-    view.nodeHealth === undefined ? context.text('ok\n') : nodeHealthResponse(view.nodeHealth, new Date()),
-  );
   app.get('/livez', (context) => context.text('ok\n'));
   app.get('/readyz', (context) => {
     const waiting = view.parts.filter((part) => part.reason !== undefined);
@@ -43,6 +40,22 @@ export function healthApp(view: AgentView): Hono {
   app.get('/metrics', async (context) =>
     context.body(await view.metricsText(), 200, { 'content-type': view.metricsContentType }),
   );
+  return app;
+}
+
+/** /healthz alone: on kube-proxy's own port, where balancers come from anywhere. */
+export function proxyHealthApp(view: Pick<AgentView, 'nodeHealth'>): Hono {
+  const app = new Hono();
+  app.get('/healthz', (context) =>
+    view.nodeHealth === undefined ? context.text('ok\n') : nodeHealthResponse(view.nodeHealth, new Date()),
+  );
+  return app;
+}
+
+/** /proxyMode, by which monitoring and upstream's conformance suite know what serves Services. */
+export function proxyModeApp(): Hono {
+  const app = new Hono();
+  app.get('/proxyMode', (context) => context.text('iptables'));
   return app;
 }
 

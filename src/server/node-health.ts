@@ -1,6 +1,6 @@
 /**
- * What load balancers of a cloud are told about the node as a whole, in kube-proxy's words (kube-proxy.md 2.6): they ask
- * kube-proxy's port 10256, which `httpPort` can be set to.
+ * What load balancers of a cloud are told about the node as a whole, in kube-proxy's words (kube-proxy.md 2.6), on
+ * kube-proxy's port 10256 too (`proxyHealthPort`).
  */
 export interface NodeHealth {
   /** What was decided about Services is in the kernel, or has not been waiting for long. */
@@ -13,6 +13,9 @@ export interface NodeHealth {
   readonly lastUpdated?: string;
 }
 
+/** Says in the answer that it is ours: another agent that looks for a kube-proxy must not take us for one. */
+export const ownWord = 'sluice';
+
 const familyNames: Readonly<Record<string, string>> = { ipv4: 'IPv4', ipv6: 'IPv6' };
 
 /** 200 where balancers may send connections here, else 503. */
@@ -24,7 +27,7 @@ export function nodeHealthResponse(health: NodeHealth, now: Date): Response {
   const status = Object.fromEntries(
     families.map((family) => [familyNames[family] ?? family, { lastUpdated, healthy }]),
   );
-  return new Response(JSON.stringify({ lastUpdated, currentTime, nodeEligible, healthy, status }), {
+  return new Response(JSON.stringify({ lastUpdated, currentTime, nodeEligible, healthy, servedBy: ownWord, status }), {
     status: healthy && nodeEligible ? 200 : 503,
     headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' },
   });

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { nodeHealthResponse } from '../../src/server/node-health.ts';
 import { findKubeProxy, kubeProxyRefusal } from '../../src/agent/other-proxy.ts';
 import { neighboursOfEachTest } from './neighbours.ts';
 
@@ -19,6 +20,19 @@ test('its health port answers, also when it is unfit', async () => {
   expect(await findKubeProxy({ ...nobody, procDirectory: neighbours.procDirectory, healthPort })).toBe(
     `it answers on 127.0.0.1:${healthPort}/healthz`,
   );
+});
+
+test('an agent of ours that is just ending is none, a process called kube-proxy beside it is', async () => {
+  const health = { healthy: true, nodeEligible: true, families: ['ipv4'] };
+  const own = await nodeHealthResponse(health, new Date()).text();
+  const around = {
+    procDirectory: neighbours.procDirectory,
+    healthPort: await neighbours.answering(own),
+    metricsPort: await neighbours.answering('iptables'),
+  };
+  expect(await findKubeProxy(around)).toBeUndefined();
+  neighbours.run('4711', 'kube-proxy', 'net:[1]');
+  expect(await findKubeProxy(around)).toBe('process 4711');
 });
 
 test('its metrics port answers', async () => {

@@ -43,6 +43,8 @@ test('with nothing given, the documented defaults hold', () => {
     masqueradeAll: false,
     localTrafficDetector: 'clusterCidr',
     httpPort: 9840,
+    proxyHealthPort: 10_256,
+    proxyModePort: 10_249,
     apiPort: 9841,
     runDir: '/run/sluice',
     driftCheckSeconds: 2,

@@ -1,6 +1,6 @@
 /** /healthz as the load balancers of a cloud read it (kube-proxy.md 2.6, scenarios 121 and 122). */
 import { expect, test } from 'vitest';
-import { healthApp } from '../../src/server/app.ts';
+import { healthApp, proxyHealthApp, proxyModeApp } from '../../src/server/app.ts';
 import type { NodeHealth } from '../../src/server/node-health.ts';
 import { agentView } from './agent-view.ts';
 
@@ -18,6 +18,14 @@ async function ask(nodeHealth: NodeHealth | undefined, path = '/healthz') {
 
 test('where somebody else serves Services it says nothing about them', async () => {
   expect(await ask(undefined)).toEqual({ status: 200, text: 'ok\n' });
+});
+
+test("on kube-proxy's ports: /healthz and /proxyMode, and nothing else", async () => {
+  const health = proxyHealthApp(agentView({ nodeHealth: well }));
+  expect((await health.request('/healthz')).status).toBe(200);
+  expect((await health.request('/metrics')).status).toBe(404);
+  const mode = await proxyModeApp().request('/proxyMode');
+  expect([mode.status, await mode.text()]).toEqual([200, 'iptables']);
 });
 
 test('121: 200 as of now while all is well, for each family', async () => {
