@@ -286,12 +286,16 @@ export class Agent {
       await clock.sleep(left, signal);
   }
 
+  /** The loop is woken where something is seen: for all that it does, a node at rest would pay every few seconds. */
   async #lookNowAndThen(signal: AbortSignal): Promise<void> {
-    const { clock, drift, driftCheckSeconds } = this.#parts;
+    const { clock, drift, driftCheckSeconds, node, services } = this.#parts;
     if (drift === undefined || driftCheckSeconds === undefined) return;
     while (!signal.aborted) {
       await clock.sleep(driftCheckSeconds * 1000, signal);
-      await this.#parts.node.checkSettings?.();
+      await node.checkSettings?.();
+      services?.checkSettings();
+      const dataplane = this.desired.compiler?.dataplane;
+      if (dataplane === undefined || !(await this.kernel.seesDrift(dataplane))) continue;
       this.kernel.lookNext();
       this.#reconciler.markDirty();
     }

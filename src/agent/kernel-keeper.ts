@@ -16,6 +16,7 @@ import { oldestOf } from './arrivals.ts';
 import type { DriftWatch } from './drift-watch.ts';
 import type { Programmed } from './endpoint-status.ts';
 import { programmedNow } from './endpoint-status.ts';
+import { isEnvironmentFailure } from './failure.ts';
 
 /** What is needed of the writer (backends/kernel-writer.ts). */
 export interface DataplaneWriter {
@@ -121,7 +122,7 @@ export class KernelKeeper {
     try {
       if (!this.#hasWritten || this.#isUnfinished || !isEmpty(update.delta)) await this.#write(update, dataplane);
       const scope = unionOf(doubtful, await this.#look(dataplane));
-      if (scope.ipSets || scope.tables.length > 0) await this.#compare(dataplane, scope);
+      if (!isNothing(scope)) await this.#compare(dataplane, scope);
     } catch (error) {
       this.#isUnfinished = true;
       this.#doubtful = unionOf(this.#doubtful, doubtful);
@@ -130,6 +131,19 @@ export class KernelKeeper {
     this.#appliedRevision = update.revision;
     this.#programmed = { ...this.#programmed, ...programmedNow(this.#programmed, bound, this.#options.now()) };
     this.#observeLatencies();
+  }
+
+  /** The same look beside the loop, which need not even be woken where all is well. What a write under way changes may be taken for drift. */
+  async seesDrift(dataplane: Dataplane): Promise<boolean> {
+    const { drift, writer } = this.#options;
+    if (drift === undefined || !this.#hasWritten || this.#isUnfinished) return false;
+    try {
+      return !isNothing(await drift.look(writer.possible(dataplane)));
+    } catch (error) {
+      // The look of the loop fails as well, and there it is told.
+      if (isEnvironmentFailure(error)) return true;
+      throw error;
+    }
   }
 
   async #look(dataplane: Dataplane): Promise<ReadScope> {
@@ -200,6 +214,10 @@ function isEmpty({ ipSets, chains, hooks }: DataplaneDelta): boolean {
 }
 
 const nothing: ReadScope = { tables: [], ipSets: false };
+
+function isNothing({ tables, ipSets }: ReadScope): boolean {
+  return tables.length === 0 && !ipSets;
+}
 
 function unionOf(left: ReadScope, right: ReadScope): ReadScope {
   return { tables: [...new Set([...left.tables, ...right.tables])], ipSets: left.ipSets || right.ipSets };

@@ -64,6 +64,11 @@ export class ServiceKeeper {
     this.#healthChecks.written(services, node);
   }
 
+  /** Kernel settings have no events: looked at every few seconds, and set again. */
+  checkSettings(): void {
+    this.#sysctls.check();
+  }
+
   /** Until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#sysctls.run(signal), this.#flows.run(signal), this.#healthChecks.run(signal)]);

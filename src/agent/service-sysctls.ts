@@ -23,6 +23,7 @@ export interface ServiceSysctlsOptions {
 export class ServiceSysctls {
   readonly #options: ServiceSysctlsOptions;
   readonly #rounds: Reconciler;
+  #hasWritten = false;
   #localnet = false;
   #problems: readonly string[] = [];
 
@@ -48,8 +49,14 @@ export class ServiceSysctls {
 
   /** The chains are in the kernel. */
   written(node: NodePortOptions): void {
+    this.#hasWritten = true;
     this.#localnet = this.#options.families.includes('ipv4') && answersOnLocalhost(node);
     this.#rounds.markDirty();
+  }
+
+  /** Whether somebody else has changed them. */
+  check(): void {
+    if (this.#hasWritten) this.#rounds.markDirty();
   }
 
   /** Until `signal` aborts; what is set stays. */

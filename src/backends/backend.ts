@@ -1,5 +1,6 @@
 /** What the writer needs of a kernel: the real one, or the tests' own. */
 import type { KernelWrite } from '../dataplane/kernel-write.ts';
+import type { IpSetName } from '../dataplane/names.ts';
 import type { ObservedHook, ObservedPart } from '../dataplane/observed.ts';
 import type { PieceLimits } from '../dataplane/pieces.ts';
 import type { BuiltinChain, TableName } from '../dataplane/rule.ts';
@@ -22,8 +23,8 @@ export interface Backend {
   read(scope: ReadScope): Promise<ObservedPart>;
   /** Our rules in one built-in chain. Cheap with nf_tables at every size; legacy copies the table (0.3 s at 110,000 rules). */
   readHooks(place: HookPlace): Promise<readonly ObservedHook[]>;
-  /** Our sets, and how many members each has; members are not listed. */
-  readSetCounts(): Promise<ReadonlyMap<string, number>>;
+  /** Our sets, and how many members each has; members are not listed. Cheapest where `known` is there. */
+  readSetCounts(known: IpSetName): Promise<ReadonlyMap<string, number>>;
   /**
    * Carries out one write. Rules: all of it or nothing. Sets: line by line, and it may be given again.
    * Throws RefusedError when the kernel says no, CommandError when the machine does.

@@ -3,25 +3,29 @@ import type { Dataplane } from '../dataplane/dataplane.ts';
 import { ipFamilies, tableNames } from '../dataplane/dataplane.ts';
 import { diffHooks } from '../dataplane/hook-diff.ts';
 import type { ObservedHook } from '../dataplane/observed.ts';
-import { kernelMembers } from '../dataplane/restore-input.ts';
+import { kernelMemberCount } from '../dataplane/restore-input.ts';
 import type { BuiltinChain, Hook, TableName } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import type { Backend, ReadScope } from './backend.ts';
 
 /** What differs from `dataplane` and should be read and mended; empty: nothing was seen. `hooks: false`: rules have events. */
 export async function findDrift(dataplane: Dataplane, backend: Backend, { hooks = true } = {}): Promise<ReadScope> {
-  const counts = await backend.readSetCounts();
-  if (!hooks) return { ipSets: hasSetDrift(dataplane, counts), tables: [] };
+  const ipSets = await hasSetDrift(dataplane, backend);
+  if (!hooks) return { ipSets, tables: [] };
   const tables = await Promise.all(tableNames.map((table) => hasHookDrift(dataplane, table, backend)));
-  return { ipSets: hasSetDrift(dataplane, counts), tables: tableNames.filter((_, index) => tables[index]) };
+  return { ipSets, tables: tableNames.filter((_, index) => tables[index]) };
 }
 
 /** Sets that the agent fills by itself need only be there. */
-function hasSetDrift({ ipSets }: Dataplane, counts: ReadonlyMap<string, number>): boolean {
-  return [...ipSets.values()].some((set) => {
+async function hasSetDrift({ ipSets }: Dataplane, backend: Backend): Promise<boolean> {
+  const [known] = ipSets.keys();
+  if (known === undefined) return false;
+  const counts = await backend.readSetCounts(known);
+  for (const set of ipSets.values()) {
     const count = counts.get(set.name);
-    return count === undefined || (set.dynamic !== true && count !== kernelMembers(set).size);
-  });
+    if (count === undefined || (set.dynamic !== true && count !== kernelMemberCount(set))) return true;
+  }
+  return false;
 }
 
 async function hasHookDrift(dataplane: Dataplane, table: TableName, backend: Backend): Promise<boolean> {

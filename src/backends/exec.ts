@@ -3,8 +3,8 @@ import type { WriteStream } from 'node:fs';
 import { createWriteStream, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
-import { createInterface } from 'node:readline';
 import { execa } from 'execa';
+import { LineSplitter } from './line-splitter.ts';
 
 export type Argv = readonly [program: string, ...args: string[]];
 
@@ -176,7 +176,9 @@ export function converse(
   if (pid === undefined || output === null) throw new CommandError({ argv, code: 'ENOENT' });
   // The end of a program shows in `exited`; that its input is closed then is no news.
   stdin.on('error', () => undefined);
-  createInterface({ input: output }).on('line', onLine);
+  const lines = new LineSplitter(onLine);
+  output.setEncoding('utf8').on('data', (piece: string) => lines.take(piece));
+  output.on('end', () => lines.end());
   nodeChildProcess.unref();
   for (const pipe of [stdin, output]) if (pipe instanceof Socket) pipe.unref();
   return {

@@ -1,5 +1,6 @@
 /** The kernel through iptables and ipset. */
 import type { KernelWrite } from '../dataplane/kernel-write.ts';
+import type { IpSetName } from '../dataplane/names.ts';
 import type { ObservedHook, ObservedPart } from '../dataplane/observed.ts';
 import type { PieceLimits } from '../dataplane/pieces.ts';
 import { legacyPieces, nftPieces } from '../dataplane/pieces.ts';
@@ -29,8 +30,8 @@ export class KernelBackend implements Backend {
     return this.#iptables.readHooks(place);
   }
 
-  readSetCounts(): Promise<ReadonlyMap<string, number>> {
-    return this.#ipSets.readCounts();
+  readSetCounts(known: IpSetName): Promise<ReadonlyMap<string, number>> {
+    return this.#ipSets.readCounts(known);
   }
 
   async apply(write: KernelWrite): Promise<ApplyResult> {

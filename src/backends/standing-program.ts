@@ -1,4 +1,5 @@
 /** A program that stays and is given one transaction after the other: a process for each costs more than most transactions. */
+import PQueue from 'p-queue';
 import type { Argv, Conversation, Converse } from './exec.ts';
 import { CommandError } from './exec.ts';
 
@@ -8,11 +9,17 @@ export interface StandingProcess {
   readonly program: string;
 }
 
+export interface Question {
+  readonly text: string;
+  /** Shown each line of the answer: whether it is the last one. */
+  readonly isLast: (line: string) => boolean;
+}
+
 export interface StandingProgramOptions {
   readonly converse: Converse;
   readonly argv: Argv;
-  /** Given to each new process before anything else, and answered with `line`. */
-  readonly opening?: { readonly text: string; readonly line: string };
+  /** Given to each new process before anything else. */
+  readonly opening?: Question;
   /** Told before each transaction. */
   readonly onTransaction?: (process: StandingProcess) => void;
   readonly startTimeoutMs?: number;
@@ -26,6 +33,8 @@ const muteLimit = 3;
 
 export class StandingProgram {
   readonly #options: StandingProgramOptions;
+  /** It has one output: what it says belongs to one text at a time. */
+  readonly #queue = new PQueue({ concurrency: 1 });
   #process: TalkingProcess | undefined;
   #notBefore = 0;
   #muteProcesses = 0;
@@ -35,17 +44,30 @@ export class StandingProgram {
   }
 
   /**
-   * Sends text that the program answers with `line` once it has carried it out. False: it is not known whether it has, and the
-   * process is gone; give the same text to a process of its own. One call at a time.
+   * Sends text that the program answers once it has carried it out. False: it is not known whether it has, and the process is
+   * gone; give the same text to a process of its own.
    */
-  async send(text: string, line: string): Promise<boolean> {
-    const { argv, onTransaction, timeoutMs = 60_000 } = this.#options;
+  async send(transaction: Question): Promise<boolean> {
+    const { argv, onTransaction } = this.#options;
+    const tell = ({ pid }: TalkingProcess): void => onTransaction?.({ pid, program: argv[0] });
+    return this.#queue.add(async () => (await this.#exchange(transaction, tell)) !== undefined);
+  }
+
+  /** Text that changes nothing: the answer, line by line. Undefined where `send` says false. */
+  async ask(question: Question): Promise<readonly string[] | undefined> {
+    return this.#queue.add(() => this.#exchange(question));
+  }
+
+  async #exchange(
+    question: Question,
+    onProcess?: (process: TalkingProcess) => void,
+  ): Promise<readonly string[] | undefined> {
     const process = await this.#running();
-    if (process === undefined) return false;
-    onTransaction?.({ pid: process.pid, program: argv[0] });
-    const isDone = await process.send(text, line, timeoutMs);
-    if (!isDone) this.#discard(process);
-    return isDone;
+    if (process === undefined) return undefined;
+    onProcess?.(process);
+    const answer = await process.exchange(question, this.#options.timeoutMs ?? 60_000);
+    if (answer === undefined) this.#discard(process);
+    return answer;
   }
 
   async #running(): Promise<TalkingProcess | undefined> {
@@ -56,7 +78,7 @@ export class StandingProgram {
     const process = TalkingProcess.start(this.#options);
     const isReady =
       process !== undefined &&
-      (opening === undefined || (await process.send(opening.text, opening.line, startTimeoutMs)));
+      (opening === undefined || (await process.exchange(opening, startTimeoutMs)) !== undefined);
     if (isReady) this.#process = process;
     else this.#discard(process);
     return this.#process;
@@ -70,20 +92,28 @@ export class StandingProgram {
   }
 }
 
+interface Waiting {
+  readonly isLast: Question['isLast'];
+  readonly answer: string[];
+  readonly settle: (answer: readonly string[] | undefined) => void;
+}
+
 class TalkingProcess {
   readonly #conversation: Conversation;
   #isAlive = true;
   #hasAnswered = false;
-  #waiting: { readonly line: string; readonly settle: (isDone: boolean) => void } | undefined;
+  #waiting: Waiting | undefined;
 
   private constructor({ converse, argv }: StandingProgramOptions) {
     // Its output is a pipe, and would come in blocks.
     this.#conversation = converse(['stdbuf', '-oL', ...argv], (line) => {
-      if (line === this.#waiting?.line) this.#settle(true);
+      const waiting = this.#waiting;
+      waiting?.answer.push(line);
+      if (waiting?.isLast(line) === true) this.#settle(waiting.answer);
     });
     void this.#conversation.exited.then(() => {
       this.#isAlive = false;
-      this.#settle(false);
+      this.#settle(undefined);
       return undefined;
     });
   }
@@ -110,22 +140,22 @@ class TalkingProcess {
     return this.#hasAnswered;
   }
 
-  /** False: it ended, or did not answer in time and was ended. */
-  async send(text: string, line: string, timeoutMs: number): Promise<boolean> {
-    if (!this.#isAlive) return false;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#waiting = { line, settle: resolve };
+  /** Its answer. Undefined: it ended, or did not answer in time and was ended. */
+  async exchange({ text, isLast }: Question, timeoutMs: number): Promise<readonly string[] | undefined> {
+    if (!this.#isAlive) return undefined;
+    const { promise, resolve } = Promise.withResolvers<readonly string[] | undefined>();
+    this.#waiting = { isLast, answer: [], settle: resolve };
     // Not before it is gone may anybody try again: its transaction could come second.
     const timer = setTimeout(() => this.#conversation.kill(), timeoutMs);
     this.#conversation.write(text);
-    const isDone = await promise;
+    const answer = await promise;
     clearTimeout(timer);
-    return isDone;
+    return answer;
   }
 
-  #settle(isDone: boolean): void {
-    this.#hasAnswered ||= isDone;
-    this.#waiting?.settle(isDone);
+  #settle(answer: readonly string[] | undefined): void {
+    this.#hasAnswered ||= answer !== undefined;
+    this.#waiting?.settle(answer);
     this.#waiting = undefined;
   }
 }

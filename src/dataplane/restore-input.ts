@@ -65,15 +65,27 @@ export function temporarySetLines(set: IpSet): readonly string[] {
 
 /** Members as the kernel keeps them: it knows no /0, so that is two /1. */
 export function kernelMembers(set: IpSet): ReadonlySet<string> {
-  const zero = set.family === 'ipv4' ? '0.0.0.0/0' : '::/0';
+  const zero = everythingIn(set);
   if (!set.members.has(zero)) return set.members;
   return new Set([...set.members].flatMap((member) => (member === zero ? halvesOfEverything(set) : [member])));
+}
+
+/** How many those are, without making them: a look every few seconds asks of every set. */
+export function kernelMemberCount(set: IpSet): number {
+  const { members } = set;
+  if (!members.has(everythingIn(set))) return members.size;
+  const halves = halvesOfEverything(set).filter((half) => !members.has(half));
+  return members.size - 1 + halves.length;
 }
 
 /** `create cali40s:... hash:net family inet maxelem 65536` */
 function createLine(set: IpSet, name: string): string {
   const family = set.family === 'ipv4' ? 'inet' : 'inet6';
   return `create ${name} ${set.type} family ${family} maxelem ${maxElements(set.members.size)}`;
+}
+
+function everythingIn({ family }: IpSet): string {
+  return family === 'ipv4' ? '0.0.0.0/0' : '::/0';
 }
 
 function halvesOfEverything(set: IpSet): readonly string[] {

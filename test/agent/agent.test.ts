@@ -250,6 +250,12 @@ describe('drift', () => {
     expect(started.kernel.calls.length - calls).toBeLessThan(8);
   });
 
+  /** Each compiles. */
+  async function loopRuns(): Promise<string | undefined> {
+    const text = await started.metrics.registry.metrics();
+    return /^sluice_compile_duration_seconds_count (\d+)$/m.exec(text)?.[1];
+  }
+
   test('a set has no events: the cheap look finds it', async () => {
     await bringUp();
     const name = 'cali40s:LrVD8vMIGQDyv8Y7sPFB1Ge';
@@ -264,7 +270,9 @@ describe('drift', () => {
   test('the look reads no rules and writes nothing while all is well', async () => {
     await bringUp();
     const calls = started.kernel.calls.length;
+    const runs = await loopRuns();
     for (let look = 0; look < 4; look += 1) await run(started, 5000).then(() => run(started));
+    expect(await loopRuns()).toBe(runs);
     const since = started.kernel.calls.slice(calls).map(({ argv }) => argv.join(' '));
     expect(started.drift.looks).toBeGreaterThan(2);
     expect(new Set(since)).toEqual(new Set(['ipset list -t']));

@@ -123,3 +123,16 @@ test('somebody sets it back: the next change sets it again', async () => {
   await pass();
   expect(values.get(name)).toBe('1');
 });
+
+test('what somebody else changes is set again by the next look, and nothing is before the chains are in', async () => {
+  const sysctls = start();
+  sysctls.check();
+  await pass();
+  expect(values.get(name)).toBe('0');
+  sysctls.written(options);
+  await pass();
+  values.set(closeWait, '60');
+  sysctls.check();
+  await pass();
+  expect([values.get(name), values.get(closeWait)]).toEqual(['1', '3600']);
+});

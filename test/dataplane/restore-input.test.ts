@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import {
   ipSetLines,
+  kernelMemberCount,
   kernelMembers,
   renderHooks,
   tableInput,
@@ -87,4 +88,15 @@ test('no object can put a line of its own into a transaction', () => {
     const { text } = tableInput({ kind: 'write-chains', ...place, chains: [{ ...evil, style }] });
     expect(text.split('\n')).toHaveLength(5);
   }
+});
+
+test.each([
+  [[]],
+  [['10.0.0.1', '10.0.0.0/8']],
+  [['0.0.0.0/0', '10.0.0.0/8']],
+  [['0.0.0.0/0', '0.0.0.0/1']],
+  [['0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1', '10.0.0.1']],
+])('%j: as many as the kernel has', (members) => {
+  const set = { ...setOf('s:a', members), type: 'hash:net' } as const;
+  expect(kernelMemberCount(set)).toBe(kernelMembers(set).size);
 });

@@ -68,8 +68,9 @@ sub stand_between {
             my $is_agent = fileno($ready) == fileno(STDIN);
             my $size = sysread $ready, my $piece, 1 << 20;
             if (!$size) { kill 'KILL', $pid; return }
-            # A transaction ends with COMMIT, one of ipset with its question.
-            my $is_own = $is_agent && $piece =~ /^(COMMIT|list -name )/m && $piece !~ /cali-preflight/ && is_turn();
+            # A transaction ends with COMMIT, one of ipset with a question about one set; the look at all sets writes nothing.
+            my $is_write = $piece =~ /^COMMIT/m || ($piece =~ /^list -t \S/m && $piece !~ /^list -t$/m);
+            my $is_own = $is_agent && $is_write && $piece !~ /cali-preflight/ && is_turn();
             if ($is_own) { kill 'KILL', $agent; kill 'KILL', $pid; return }
             syswrite $is_agent ? $to : \*STDOUT, $piece;
         }

@@ -1,6 +1,7 @@
 /** Every mechanism that a promise rests on, how to switch it off, and the test that must notice. */
 
 import type { Mutant } from './mutant.ts';
+import { restMutants } from './rest-mutants.ts';
 
 export const mutants: readonly Mutant[] = [
   {
@@ -366,7 +367,7 @@ export const mutants: readonly Mutant[] = [
     promise: '9 drift',
     mechanism: 'sizes of sets are looked at',
     file: 'src/backends/drift-check.ts',
-    off: ['(set.dynamic !== true && count !== kernelMembers(set).size)', 'false'],
+    off: ['(set.dynamic !== true && count !== kernelMemberCount(set))', 'false'],
     test: 'test/backends/kernel-writer.test.ts',
   },
   {
@@ -595,4 +596,5 @@ export const mutants: readonly Mutant[] = [
     test: 'test/policy/decide-precise.test.ts',
     killedBy: 'members of which three pods',
   },
+  ...restMutants,
 ];

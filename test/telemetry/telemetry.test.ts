@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createLogger } from '../../src/telemetry/logger.ts';
-import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { collectProcessMetrics, createMetrics } from '../../src/telemetry/metrics.ts';
 import { Readiness } from '../../src/telemetry/readiness.ts';
 import { systemClock } from '../../src/telemetry/system-clock.ts';
 
@@ -60,6 +60,15 @@ test('metrics have their names, labels and values', async () => {
   expect(text).toContain('sluice_apply_duration_seconds_bucket{le="0.025",kind="update"} 1');
   expect(text).toContain('sluice_chains{family="ipv4",table="filter"} 12');
   expect(text).toContain('sluice_drift_repairs_total 1');
+});
+
+test('the process tells of itself without a timer that goes all the time', async () => {
+  const { registry } = createMetrics();
+  collectProcessMetrics(registry);
+  const text = await registry.metrics();
+  for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'nodejs_heap_size_used_bytes'])
+    expect(text).toContain(`${name} `);
+  expect(text).not.toMatch(/^nodejs_eventloop_lag_\w+_seconds /m);
 });
 
 test('two agents in one process have metrics of their own', async () => {

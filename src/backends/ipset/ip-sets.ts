@@ -29,6 +29,10 @@ export interface IpSetsOptions {
 export class IpSets {
   readonly #run: Run;
   readonly #standing: StandingProgram | undefined;
+  /** False: there is a foreign set that this ipset does not know. */
+  #canListAll = true;
+  /** As last counted: as long as nothing changes, the text is the same. */
+  #listing: { readonly text: string; readonly counts: ReadonlyMap<string, number> } = { text: '', counts: new Map() };
 
   constructor({ run, converse, onTransaction }: IpSetsOptions) {
     this.#run = run;
@@ -44,13 +48,30 @@ export class IpSets {
     return parseIpSetSave(names.length === 0 ? '' : await this.#save(names));
   }
 
-  /** One call where it can be; foreign sets that this ipset does not know would break it. */
-  async readCounts(): Promise<ReadonlyMap<string, number>> {
+  /**
+   * By the program that stays, so that looking every few seconds starts nothing. It ends where `known` is not there; a process of its
+   * own then tells how things are.
+   */
+  async readCounts(known: string): Promise<ReadonlyMap<string, number>> {
+    const text = this.#canListAll ? ((await this.#listByStanding(known)) ?? (await this.#listAlone())) : undefined;
+    if (text === undefined) return new Map([...(await this.read())].map(([name, { members }]) => [name, members.size]));
+    if (text !== this.#listing.text) this.#listing = { text, counts: parseIpSetCounts(text) };
+    return this.#listing.counts;
+  }
+
+  async #listByStanding(known: string): Promise<string | undefined> {
+    const answer = await this.#standing?.ask({ text: `list -t\n${listOne(known)}`, isLast: isListed(known, 2) });
+    return answer?.join('\n');
+  }
+
+  /** Undefined: a foreign set that this ipset does not know breaks the list of all, in a program that stays as well. */
+  async #listAlone(): Promise<string | undefined> {
     try {
-      return parseIpSetCounts((await this.#run(['ipset', 'list', '-t'])).stdout);
+      return (await this.#run(['ipset', 'list', '-t'])).stdout;
     } catch (error) {
       if (!(error instanceof CommandError) || error.isMissing) throw error;
-      return new Map([...(await this.read())].map(([name, { members }]) => [name, members.size]));
+      this.#canListAll = false;
+      return undefined;
     }
   }
 
@@ -69,12 +90,12 @@ export class IpSets {
     }
   }
 
-  /** False: it may have done a part, which may be done again. The name of a set that is there after it all is the answer. */
+  /** False: it may have done a part, which may be done again. A set that is there after it all is the answer. */
   async #changeByStanding(sets: readonly SetWrite[]): Promise<boolean> {
     const last = sets.at(-1)?.set.name;
     if (this.#standing === undefined || last === undefined) return false;
-    const lines = [...sets.flatMap(ipSetLines), `list -name ${last}`];
-    return this.#standing.send(`${lines.join('\n')}\n`, last);
+    const changes = sets.flatMap(ipSetLines).map((line) => `${line}\n`);
+    return this.#standing.send({ text: changes.join('') + listOne(last), isLast: isListed(last, 1) });
   }
 
   /** One process for all of them; one each where a set vanished meanwhile, or where restore does not take `save`. */
@@ -136,6 +157,20 @@ export class IpSets {
       throw error instanceof CommandError ? (refusalOf(error, lines) ?? error) : error;
     }
   }
+}
+
+/** Without members. A program that was once asked for `-name` would leave the rest out from then on, so it is never asked for that. */
+function listOne(name: string): string {
+  return `list -t ${name}\n`;
+}
+
+/** Whether this set has been listed so many times. */
+function isListed(name: string, times: number): (line: string) => boolean {
+  let seen = 0;
+  return (line) => {
+    if (line === `Name: ${name}`) seen += 1;
+    return seen === times && line.startsWith('Number of entries: ');
+  };
 }
 
 /** A line is named, but the machine is at fault: another try may succeed. */

@@ -23,13 +23,13 @@ export class RestoreSession {
     this.#program = new StandingProgram({
       ...options,
       argv: verbose,
-      opening: { text: `${filling}${ready}\n`, line: ready },
+      opening: { text: `${filling}${ready}\n`, isLast: (line) => line === ready },
     });
   }
 
   /** True: it is in the kernel. False: that is not known; give the same text to a process of its own. */
   commit(text: string): Promise<boolean> {
     const mark = `# ${(this.#count += 1)} done`;
-    return this.#program.send(`${text}${mark}\n`, mark);
+    return this.#program.send({ text: `${text}${mark}\n`, isLast: (line) => line === mark });
   }
 }

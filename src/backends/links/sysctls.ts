@@ -1,6 +1,6 @@
 /** Kernel settings that policy depends on: read, set where wrong, and told, never silently restored. */
-import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { IpFamily } from '../../lib/ip.ts';
 
@@ -35,9 +35,10 @@ export interface SysctlNeeds {
 
 /** /proc/sys of this process, or the node's own where the chart mounts it. */
 export const procSysctls: SysctlAccess = {
+  // Done every few seconds: the kernel answers in microseconds, and a thread that waits for it costs ten times as much.
   read: async (name) => {
     try {
-      return (await readFile(sysctlPath(name), 'utf8')).trim();
+      return readFileSync(sysctlPath(name), 'utf8').trim();
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
