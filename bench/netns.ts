@@ -1,7 +1,6 @@
 /** Network namespaces for the benches that write to a kernel: made, used and removed here; the machine's own namespace is never touched. */
-import { existsSync } from 'node:fs';
 import type { Argv, Run } from '../src/backends/exec.ts';
-import { run } from '../src/backends/exec.ts';
+import { isOnPath, run } from '../src/backends/exec.ts';
 
 export interface Netns {
   readonly name: string;
@@ -49,8 +48,4 @@ export async function ipBatch(netns: Netns, lines: readonly string[]): Promise<v
 function netnsOf(name: string): Netns {
   const inside = (argv: Argv): Argv => ['nsenter', `--net=/run/netns/${name}`, ...argv];
   return { name, inside, run: (argv, options) => run(inside(argv), options) };
-}
-
-function isOnPath(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(`${folder}/${program}`));
 }

@@ -1,8 +1,9 @@
 /** Every program that Sluice runs is run here: argument arrays, text on stdin, a timeout, never a shell. */
 import type { WriteStream } from 'node:fs';
-import { createWriteStream, openSync } from 'node:fs';
+import { accessSync, constants as fileModes, createWriteStream, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { LineSplitter } from './line-splitter.ts';
 
@@ -116,6 +117,18 @@ export class CommandError extends Error {
   get isLockContention(): boolean {
     return this.exitCode === 4 && this.stderr.includes('xtables lock');
   }
+}
+
+/** Whether a program could be run, without running it. */
+export function isOnPath(program: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), fileModes.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Runs a program to its end; throws CommandError unless it exits with 0. */

@@ -2,7 +2,7 @@
 import { temporarySetName } from '../dataplane/names.ts';
 import type { TableName } from '../dataplane/rule.ts';
 import type { IpFamily } from '../lib/ip.ts';
-import { CommandError } from './exec.ts';
+import { CommandError, isOnPath } from './exec.ts';
 import type { Argv, Run } from './exec.ts';
 import { RefusedError } from './backend.ts';
 import type { IptablesVariant } from './iptables/variant.ts';
@@ -29,7 +29,7 @@ export interface Missing {
 /** Empty: the machine has all that is needed. Nothing of the trial stays behind. */
 export async function preflight(options: PreflightOptions): Promise<readonly Missing[]> {
   const { run, variant, families } = options;
-  const others = [...savePrograms(variant, families), ...otherPrograms];
+  const others = [...savePrograms(variant, families), ...otherPrograms].filter(([program]) => !isOnPath(program));
   const [untried, isComplete] = await Promise.all([missingPrograms(run, others), passesAtOnce(options)]);
   if (isComplete) return untried;
   const programs = await missingPrograms(run, neededPrograms(variant, families));

@@ -13,9 +13,11 @@ function kernelOf(texts: Readonly<Record<string, string>>): Run {
   return async (argv) => {
     await Promise.resolve();
     const [program, ...args] = argv;
-    if (program === 'cat') {
+    if (program === 'grep') {
       const tables = Object.keys(texts).flatMap((place) => (place.startsWith('legacy ') ? [place.slice(7)] : []));
-      return { stdout: tables.join('\n'), stderr: '', durationMs: 0 };
+      const stdout = tables.map((table) => `/proc/net/ip_tables_names:${table}\n`).join('');
+      // The module of the other family is not there.
+      throw new CommandError({ argv, exitCode: 2, stdout });
     }
     if (program === 'ip6tables-legacy-save') throw new CommandError({ argv, code: 'ENOENT' });
     const [, variant = ''] = program.split('-');
@@ -48,4 +50,15 @@ test('what is configured stands, and a mix is told all the same', async () => {
   const found = await detectVariant(kernelOf({ 'nft mangle': hint, 'nft filter': rule }), 'legacy');
   expect(found).toMatchObject({ variant: 'legacy', reason: 'configured' });
   expect(found.mixed).toMatch(/also in the nft tables/);
+});
+
+test('what is configured is not asked for', async () => {
+  const asked: string[] = [];
+  const kernel = kernelOf({ 'nft filter': rule, 'legacy filter': rule });
+  const run: Run = (argv) => {
+    asked.push(argv.join(' '));
+    return kernel(argv);
+  };
+  expect((await detectVariant(run, 'nft')).mixed).toMatch(/also in the legacy tables/);
+  expect(asked.filter((program) => program.includes('-nft-'))).toEqual([]);
 });

@@ -57,7 +57,7 @@ export class FakeKernel {
     const [program, ...args] = argv;
     const [, family, verb] = /^(ip6?)tables-nft-(save|restore)$/.exec(program) ?? [];
     if (family === 'ip' || family === 'ip6') {
-      if (verb === 'save') return this.table(family, args[1] ?? 'filter').save();
+      if (verb === 'save') return this.#save(family, args[1]);
       this.#restore(argv, family, input);
       return '';
     }
@@ -66,6 +66,11 @@ export class FakeKernel {
       return this.table(listed, args[args.indexOf('-t') + 1] ?? '').list(args.at(-1) ?? '');
     if (program === 'ipset') return this.sets.run(argv, input);
     throw new CommandError({ argv, code: 'ENOENT' });
+  }
+
+  #save(family: 'ip' | 'ip6', table?: string): string {
+    const tables = table === undefined ? ['raw', 'mangle', 'nat', 'filter'] : [table];
+    return tables.map((name) => this.table(family, name).save()).join('');
   }
 
   #restore(argv: Argv, family: 'ip' | 'ip6', input: string): void {

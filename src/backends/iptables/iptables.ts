@@ -1,5 +1,5 @@
 /** iptables-restore and iptables-save of one variant, for both families. */
-import { ipFamilies } from '../../dataplane/dataplane.ts';
+import { ipFamilies, tableNames } from '../../dataplane/dataplane.ts';
 import type { ObservedHook, ObservedPart, Ownership } from '../../dataplane/observed.ts';
 import { parseSave } from '../../dataplane/observed.ts';
 import type { TableWrite } from '../../dataplane/restore-input.ts';
@@ -43,13 +43,19 @@ export class Iptables {
   }
 
   async read(tables: readonly TableName[]): Promise<ObservedPart['tables']> {
-    const places = this.#families.flatMap((family) => tables.map((table) => ({ family, table })));
-    return Promise.all(
-      places.map(async ({ family, table }) => {
-        const text = await saveTable(this.#run, programName(family, this.#variant, 'save'), table);
-        return { family, table, content: parseSave(text, this.#ownership) };
-      }),
-    );
+    const read = this.#families.map(async (family) => {
+      const texts = await this.#save(family, tables);
+      return tables.map((table) => ({ family, table, content: parseSave(texts.get(table) ?? '', this.#ownership) }));
+    });
+    return (await Promise.all(read)).flat();
+  }
+
+  /** All tables come from one program: the start of another one costs more than a small table. */
+  async #save(family: IpFamily, tables: readonly TableName[]): Promise<ReadonlyMap<string, string>> {
+    const program = programName(family, this.#variant, 'save');
+    if (tables.length === tableNames.length) return textsOfTables(await saved(this.#run, [program]));
+    const texts = tables.map(async (table) => [table, await saved(this.#run, [program, '-t', table])] as const);
+    return new Map(await Promise.all(texts));
   }
 
   /** Only this chain is asked for. */
@@ -88,10 +94,12 @@ export function restoreArgv(family: IpFamily, variant: IptablesVariant): Argv {
 }
 
 /** iptables-nft-save exits with 0 when native nft rules keep it from reading a table, and says so in a comment. */
-async function saveTable(run: Run, program: string, table: TableName): Promise<string> {
-  const argv = [program, '-t', table] as const;
+async function saved(run: Run, argv: Argv): Promise<string> {
   const { stdout } = await run(argv);
-  if (stdout.includes('is incompatible, use')) {
+  const unread = [...stdout.matchAll(/^# Table `(\w+)' is incompatible, use/gm)].map(([, table]) => table);
+  // There are more tables than we use.
+  const table = tableNames.find((name) => unread.includes(name));
+  if (table !== undefined) {
     throw new CommandError({
       argv,
       exitCode: 0,
@@ -99,4 +107,14 @@ async function saveTable(run: Run, program: string, table: TableName): Promise<s
     });
   }
   return stdout;
+}
+
+/** What iptables-save prints without -t. */
+function textsOfTables(text: string): ReadonlyMap<string, string> {
+  return new Map(
+    text.split(/^(?=\*)/m).flatMap((part) => {
+      const [, table] = /^\*(\w+)/.exec(part) ?? [];
+      return table === undefined ? [] : [[table, part] as const];
+    }),
+  );
 }

@@ -17,9 +17,13 @@ export interface DetectedVariant {
 
 /** `auto`: kubelet's hint, else where rules are, else nft. */
 export async function detectVariant(run: Run, choice: IptablesVariant | 'auto'): Promise<DetectedVariant> {
+  if (choice !== 'auto') return withMix(choice, 'configured', await survey(run, choice === 'nft' ? 'legacy' : 'nft'));
   const [nft, legacy] = await Promise.all([survey(run, 'nft'), survey(run, 'legacy')]);
-  const { variant, reason } = choice === 'auto' ? choose(nft, legacy) : { variant: choice, reason: 'configured' };
-  const other = variant === 'nft' ? legacy : nft;
+  const { variant, reason } = choose(nft, legacy);
+  return withMix(variant, reason, variant === 'nft' ? legacy : nft);
+}
+
+function withMix(variant: IptablesVariant, reason: string, other: Survey): DetectedVariant {
   if (other.rules === 0) return { variant, reason };
   const mixed = `iptables rules are also in the ${other.variant} tables (${other.rules} rules), which the kernel applies as well; this agent writes the ${variant} ones`;
   return { variant, reason, mixed };
@@ -84,17 +88,12 @@ async function saveOf(run: Run, variant: IptablesVariant, places: readonly Place
 
 /** Legacy is asked only for tables that exist: asking for one makes the kernel load it. */
 async function placesOf(run: Run, variant: IptablesVariant): Promise<readonly Place[]> {
-  const families = ipFamilies.map(async (family) => {
-    const tables = variant === 'nft' ? tableNames : await legacyTables(run, family);
-    return tables.map((table) => ({ family, table }));
-  });
-  return (await Promise.all(families)).flat();
-}
-
-async function legacyTables(run: Run, family: IpFamily): Promise<readonly TableName[]> {
-  const name = family === 'ipv4' ? 'ip' : 'ip6';
-  const existing = (await outputOf(run, ['cat', `/proc/net/${name}_tables_names`])).split('\n');
-  return tableNames.filter((table) => existing.includes(table));
+  const places = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
+  if (variant === 'nft') return places;
+  const files = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/net/ip6_tables_names' };
+  // One program for both; it names the file where it is given two. That one of them is not there is no failure.
+  const lines = (await outputOf(run, ['grep', '-s', '', ...Object.values(files)])).split('\n');
+  return places.filter(({ family, table }) => lines.includes(`${files[family]}:${table}`));
 }
 
 /** A variant that cannot be asked has no rules. */
@@ -102,7 +101,7 @@ async function outputOf(run: Run, argv: Argv): Promise<string> {
   try {
     return (await run(argv)).stdout;
   } catch (error) {
-    if (error instanceof CommandError) return '';
+    if (error instanceof CommandError) return error.stdout;
     throw error;
   }
 }
