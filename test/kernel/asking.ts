@@ -49,12 +49,6 @@ export class Asking {
     return this.#of(id).length;
   }
 
-  /** The longest time without an answer, between two of them. */
-  longestPause(id: string): number {
-    const times = this.#of(id).map(({ at }) => at);
-    return Math.max(0, ...times.slice(1).map((at, index) => at - (times[index] ?? at)));
-  }
-
   async stop(): Promise<void> {
     this.#controller.abort();
     await Promise.all(this.#workers);

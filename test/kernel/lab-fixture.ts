@@ -85,14 +85,25 @@ export async function agentReport(lab: LabState, node: string): Promise<AgentRep
 
 /** Ends every agent of a lab; resolves when others, which the lab started in their place, have programmed everything. */
 export async function restartAgents(lab: TestLab, signal: NodeJS.Signals): Promise<void> {
-  const before = (await lab.readState()).processes.map(({ pid }) => pid);
-  for (const pid of before) process.kill(pid, signal);
-  await untilTrue(`agents come back after ${signal}`, async () => {
+  await untilAgentsAreBack(lab, await endAgents(lab, signal));
+}
+
+/** Answers who they were; the lab starts others at once. */
+export async function endAgents(lab: TestLab, signal: NodeJS.Signals): Promise<readonly number[]> {
+  const pids = (await lab.readState()).processes.map(({ pid }) => pid);
+  for (const pid of pids) process.kill(pid, signal);
+  return pids;
+}
+
+/** Resolves when others than these have programmed everything. A start is a second of work for each, which a busy machine takes its time for. */
+export async function untilAgentsAreBack(lab: TestLab, before: readonly number[]): Promise<void> {
+  const areBack = async (): Promise<boolean> => {
     const { processes, nodes } = await lab.readState();
     if (processes.length < nodes.length || processes.some(({ pid }) => before.includes(pid))) return false;
     const reports = await Promise.all(nodes.map((node) => askAgent(runDirectory(lab.name).agent(node.name))));
     return reports.every((report) => report !== undefined && isSettled(report));
-  });
+  };
+  await untilTrue('other agents have come', areBack, 60_000);
 }
 
 function isSettled({ status }: AgentReport): boolean {
