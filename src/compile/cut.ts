@@ -19,7 +19,7 @@ export interface CutView {
   readonly nodeAddresses: readonly IpAddress[];
 }
 
-/** Good for one round: it keeps what it has worked out of the rules. */
+/** Good for one round: it keeps what it has worked out of the rules, and to the rules as they are now, whatever becomes of them meanwhile. */
 export class CutJudge {
   /** Addresses of the local pods: whose connections it can judge. None where no policy isolates any of them. */
   readonly subjects: ReadonlySet<IpAddress>;
@@ -80,7 +80,7 @@ function policyAlone({ ipSets, tables }: Dataplane): Dataplane {
     chains: { ...chains, filter: withoutDrops(chains.filter) },
     hooks: hooks.filter(({ style }) => style === 'cali'),
   });
-  return { ipSets, tables: { ipv4: alone(tables.ipv4), ipv6: alone(tables.ipv6) } };
+  return { ipSets: new Map(ipSets), tables: { ipv4: alone(tables.ipv4), ipv6: alone(tables.ipv6) } };
 }
 
 function withoutDrops(chains: ReadonlyMap<ChainName, Chain>): ReadonlyMap<ChainName, Chain> {

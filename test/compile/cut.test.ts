@@ -174,3 +174,15 @@ test('a Service without endpoints is no denial', () => {
   expect(dataplane.tables.ipv4.hooks.some(({ style }) => style === 'kube')).toBe(true);
   expect(toService === undefined ? undefined : judge.isDenied(toService)).toBe(false);
 });
+
+test('a judge keeps to the rules of its beginning: they may change while it works, and their sets may go', () => {
+  const { dataplane, endpoints } = testNode([{ pod: p, binding: routed('vethp') }], [remote, fromRemote]);
+  const live = { ipSets: new Map(dataplane.ipSets), tables: dataplane.tables };
+  const judge = new CutJudge({ dataplane: live, endpoints, nodeAddresses: nodeObject.addresses });
+  live.ipSets.clear();
+  const answers = ['10.8.0.5,tcp:80,10.9.0.10', '10.8.0.6,tcp:80,10.9.0.10'].map((member) => {
+    const conversation = parseConversationMember(member);
+    return conversation !== undefined && judge.isDenied(conversation);
+  });
+  expect(answers).toEqual([false, true]);
+});
