@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [policy|update|pod-start|service|lab|cluster] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
+ * `npm run bench -- [policy|update|pod-start|cut|service|lab|cluster] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
  * [--variant nft|legacy] [--samples N] [--peers] [--json FILE]`: prints rows, and writes them where asked. `update`, which is a part of
  * `policy`, needs root: it times a real agent in a network namespace. So do `pod-start` (`--samples` pods in a lab) and `service`, which
  * measures kube-proxy beside ours where it is built; `--peers` builds it (minutes, needs Go). `cluster` is three agents on a real API
@@ -13,6 +13,7 @@ import { buildAll } from '../e2e/build/build.ts';
 import { isBuilt } from '../e2e/build/cache.ts';
 import { MachineError } from '../e2e/build/machine.ts';
 import { benchCluster } from './cluster.ts';
+import { benchCut } from './cut.ts';
 import type { KubeProxyMode } from './kube-proxy.ts';
 import { benchLab } from './lab.ts';
 import { whyNoKernel } from './netns.ts';
@@ -53,6 +54,7 @@ function benchesNamed(names: readonly string[]): readonly Bench[] {
     policy: [policyRows, updateWherePossible],
     update: [updateRows],
     'pod-start': [podStartRows],
+    cut: [cutRows],
     service: [serviceRows],
     lab: [labRows],
     cluster: [clusterRows],
@@ -105,6 +107,11 @@ async function clusterRows(): Promise<readonly BenchRow[]> {
     console.error(`bench: cluster: ${error.message}`);
     return process.exit(3);
   }
+}
+
+function cutRows(): Promise<readonly BenchRow[]> {
+  needsKernel('cut');
+  return benchCut(Number(values.samples));
 }
 
 /** One size where it is named, else those of the budgets; legacy copies its whole table for every write: at 1,000 Services alone. */

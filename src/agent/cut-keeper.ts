@@ -125,6 +125,8 @@ export class CutKeeper {
     try {
       const subjects = await this.#releaseAll();
       if (subjects.size > 0 && (due.dump || due.sweep)) {
+        // It may be about to: what is allowed meanwhile wants a round of its own.
+        this.#hasCut = true;
         const tracked = await this.#options.readConversations(subjects);
         await inBoth((family) => this.#cutAndSweep(family, tracked, { ...due, started }));
       }

@@ -5,6 +5,8 @@ import type { Socket } from 'node:net';
 import { LineSplitter } from '../../src/backends/line-splitter.ts';
 
 export interface TalkOrder {
+  /** Between two messages; default 50. */
+  readonly everyMs?: number;
   readonly listen: readonly { readonly port: number; readonly kind: TalkKind }[];
   readonly connect: readonly {
     readonly id: string;
@@ -25,11 +27,13 @@ export interface TalkEvent {
   readonly end?: string;
 }
 
-const everyMs = 50;
+const retryMs = 50;
+let everyMs = 50;
 
 if (import.meta.main) {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by talk.ts
   const order = JSON.parse(process.argv[2] ?? '') as TalkOrder;
+  everyMs = order.everyMs ?? everyMs;
   for (const { port, kind } of order.listen) {
     if (kind === 'udp') listenUdp(port);
     else createServer((socket) => serve(socket, kind)).listen(port);
@@ -59,7 +63,7 @@ function serve(socket: Socket, kind: TalkKind): void {
 function call(order: TalkOrder['connect'][number]): void {
   const { id, address, port, kind } = order;
   const socket = connect({ host: address, port });
-  const again = (): void => void setTimeout(() => call(order), everyMs);
+  const again = (): void => void setTimeout(() => call(order), retryMs);
   socket.once('error', again);
   socket.once('connect', () => {
     socket.off('error', again);

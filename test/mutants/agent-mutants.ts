@@ -233,4 +233,27 @@ export const agentMutants: readonly Mutant[] = [
     test: 'test/agent/prepared-node.test.ts',
     killedBy: 'what cannot be set',
   },
+  {
+    promise: '11 open connections',
+    mechanism: 'UDP frontends are remembered before the kernel has them',
+    file: 'src/agent/stale-flows.ts',
+    off: ['await this.#recall();\n    if ([...coming', 'if (coming.size < 0 && [...coming'],
+    test: 'test/agent/stale-flows.test.ts',
+    killedBy: 'remembered before the kernel has it',
+  },
+  {
+    promise: '11 open connections',
+    mechanism: 'a judge keeps to the rules of its beginning',
+    file: 'src/compile/cut.ts',
+    off: ['ipSets: new Map(ipSets)', 'ipSets'],
+    test: 'test/compile/cut.test.ts',
+    killedBy: 'keeps to the rules of its beginning',
+  },
+  {
+    promise: '11 open connections',
+    mechanism: 'what is allowed while a round is at work wants a round of its own',
+    file: 'src/agent/cut-keeper.ts',
+    off: ['        this.#hasCut = true;\n', ''],
+    test: 'test/agent/cut-race.test.ts',
+  },
 ];

@@ -453,14 +453,6 @@ export const mutants: readonly Mutant[] = [
   },
   {
     promise: '11 open connections',
-    mechanism: 'UDP frontends are remembered before the kernel has them',
-    file: 'src/agent/stale-flows.ts',
-    off: ['await this.#recall();\n    if ([...coming', 'if (coming.size < 0 && [...coming'],
-    test: 'test/agent/stale-flows.test.ts',
-    killedBy: 'remembered before the kernel has it',
-  },
-  {
-    promise: '11 open connections',
     mechanism: 'both directions are cut',
     file: 'src/compile/base/host-chains.ts',
     off: [
