@@ -26,6 +26,23 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** Layers that answer from their input alone. */
 export const pureLayers: readonly string[] = ['lib', 'cluster', 'dataplane', 'policy', 'service', 'compile', 'explain'];
 
+/** What a pure layer may not name: a clock, chance, the process, anything that happens later. The same input would give another answer. */
+export const impureGlobals: readonly string[] = [
+  'Date',
+  'performance',
+  'process',
+  'crypto',
+  'fetch',
+  'globalThis',
+  'setTimeout',
+  'setInterval',
+  'setImmediate',
+  'queueMicrotask',
+];
+export const impureProperties: readonly { readonly object: string; readonly property: string }[] = [
+  { object: 'Math', property: 'random' },
+];
+
 /** What a pure layer may import from outside the project: things that compute, and touch nothing. */
 export const pureModules: readonly string[] = ['node:crypto', 'ipaddr.js', 'yaml', 'zod'];
 

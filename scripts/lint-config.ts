@@ -1,5 +1,5 @@
 /** Makes .oxlintrc.json: the fixed rules, and one override a layer from the table in layers.ts. */
-import { mayImport, processFile, processModules, pureLayers } from './layers.ts';
+import { impureGlobals, impureProperties, mayImport, processFile, processModules, pureLayers } from './layers.ts';
 
 const limits = {
   'max-lines': ['error', { max: 400 }],
@@ -52,5 +52,14 @@ function layerOverride(layer: string): object {
   const group = [...forbidden.map((other) => `**/${other}/*.ts`), ...forbidden.map((other) => `**/${other}/**/*.ts`)];
   const patterns = [{ group: [...group, ...effects], message: `${layer} may import ${allowed.join(', ')}` }];
   const rule = group.length + effects.length === 0 ? { paths: processPaths } : { paths: processPaths, patterns };
-  return { files: [`src/${layer}/**`], rules: { 'no-restricted-imports': ['error', rule] } };
+  const purity = pureLayers.includes(layer) ? purityRules(layer) : {};
+  return { files: [`src/${layer}/**`], rules: { 'no-restricted-imports': ['error', rule], ...purity } };
+}
+
+function purityRules(layer: string): object {
+  const message = `${layer} answers from its input alone`;
+  return {
+    'no-restricted-globals': ['error', ...impureGlobals.map((name) => ({ name, message }))],
+    'no-restricted-properties': ['error', ...impureProperties.map((one) => ({ ...one, message }))],
+  };
 }

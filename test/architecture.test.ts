@@ -2,7 +2,7 @@ import { cpSync, globSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { mayImport } from '../scripts/layers.ts';
+import { impureGlobals, impureProperties, mayImport, pureLayers } from '../scripts/layers.ts';
 import { CommandError, run } from '../src/backends/exec.ts';
 import { layerOf, violations } from './layer-violations.ts';
 
@@ -27,11 +27,7 @@ test('the table has no way back up', () => {
 });
 
 describe('a forbidden import planted in a copy fails the build', () => {
-  const copy = mkdtempSync(join(tmpdir(), 'sluice-planted-'));
-  for (const name of ['src', '.oxlintrc.json', 'tsconfig.json', 'package.json']) {
-    cpSync(join(root, name), join(copy, name), { recursive: true });
-  }
-  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  const copy = plantingGround();
   afterAll(() => rmSync(copy, { recursive: true, force: true }));
 
   test.each([
@@ -59,6 +55,41 @@ describe('a forbidden import planted in a copy fails the build', () => {
     }
   });
 });
+
+describe('a pure layer that looks beyond its input fails the build', () => {
+  const copy = plantingGround();
+  afterAll(() => rmSync(copy, { recursive: true, force: true }));
+
+  test.each(pureLayers)('%s', async (layer) => {
+    expect(await lint(copy, layer)).not.toMatch(/no-restricted/);
+    const file = join(copy, 'src', layer, 'planted.ts');
+    const uses = [...impureGlobals, ...impureProperties.map(({ object, property }) => `${object}.${property}`)];
+    writeFileSync(file, `export const planted = [${uses.join(', ')}];\n`);
+    try {
+      const said = await lint(copy, layer);
+      for (const name of impureGlobals) expect(said).toContain(`Unexpected use of '${name}'`);
+      expect(said.match(/no-restricted-properties/g)).toHaveLength(impureProperties.length);
+    } finally {
+      rmSync(file);
+    }
+  });
+
+  test('a layer with effects may', async () => {
+    const file = join(copy, 'src', 'agent', 'planted.ts');
+    writeFileSync(file, 'export const planted = [Date, process, setTimeout, Math.random];\n');
+    expect(await lint(copy, 'agent')).not.toMatch(/no-restricted/);
+  });
+});
+
+/** The sources and the linter's rules, to plant something in. */
+function plantingGround(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'sluice-planted-'));
+  for (const name of ['src', '.oxlintrc.json', 'tsconfig.json', 'package.json']) {
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  return copy;
+}
 
 async function lint(folder: string, layer: string): Promise<string> {
   const argv = [
