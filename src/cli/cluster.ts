@@ -1,11 +1,13 @@
 /** Where the cluster comes from: a directory of manifests, a kubeconfig, or the running agent. */
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { ClusterState } from '../cluster/state.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { formatDiagnostic } from '../lib/diagnostic.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import { askAgent, socketPath } from './agent-client.ts';
 import { CliError, exitCodes } from './exit-code.ts';
+import type { ExitCode } from './exit-code.ts';
 import type { CommandIo } from './io.ts';
 
 export interface ClusterChoice {
@@ -29,6 +31,17 @@ export function addClusterOptions(command: Command): Command {
     .option('--run-dir <dir>', "run directory of the agent to ask (default: SLUICE_RUN_DIR, or '/run/sluice')");
 }
 
+/** `--ip-family`: of `explain`, `matrix` and `test`, which ask about one at a time. */
+export function ipFamilyOption(): Option {
+  const description = "the IP family to ask about (default: the destination's first that both ends have)";
+  return new Option('--ip-family <family>', description).choices(['ipv4', 'ipv6']);
+}
+
+/** Of addresses that manifests leave out: IPv4, as a lab gives them, and the one that is asked about. */
+export function familiesFor(asked: IpFamily | undefined): readonly IpFamily[] {
+  return asked === 'ipv6' ? ['ipv4', 'ipv6'] : ['ipv4'];
+}
+
 /** The cluster and its diagnostics. `ipFamilies`: of the addresses that manifests leave out; absent: IPv4. */
 export async function loadCluster(
   choice: ClusterChoice,
@@ -41,6 +54,12 @@ export async function loadCluster(
   if (choice.kubeconfig !== undefined) return fromKubernetes(choice.kubeconfig);
   if (choice.manifests !== undefined) return fromManifests(choice.manifests, ipFamilies);
   return fromAgent(socketPath(choice.runDir, io));
+}
+
+/** Where both are so: whoever mends the input may find that nothing else was wrong. */
+export function exitCodeOf(badInput: ExitCode, isAsExpected: boolean): ExitCode {
+  if (badInput !== exitCodes.done) return badInput;
+  return isAsExpected ? exitCodes.done : exitCodes.failed;
 }
 
 /** Prints them to standard error; the exit code that they ask for. */

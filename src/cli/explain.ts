@@ -1,6 +1,14 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { addClusterOptions, loadCluster, reportDiagnostics } from './cluster.ts';
+import type { IpFamily } from '../lib/ip.ts';
+import {
+  addClusterOptions,
+  exitCodeOf,
+  familiesFor,
+  ipFamilyOption,
+  loadCluster,
+  reportDiagnostics,
+} from './cluster.ts';
 import type { ClusterChoice } from './cluster.ts';
 import { examples } from './examples.ts';
 import { CliError, exitCodes } from './exit-code.ts';
@@ -14,6 +22,7 @@ interface ExplainOptions extends ClusterChoice {
   readonly expect?: 'allowed' | 'denied';
   readonly verbose?: boolean;
   readonly output?: OutputFormat;
+  readonly ipFamily?: IpFamily;
 }
 
 /** `sluice explain FROM TO:PORT[/PROTO]` */
@@ -27,6 +36,7 @@ export function addExplainCommand(program: Command, io: CommandIo): void {
     .addOption(
       new Option('--expect <verdict>', 'exit with 1 unless this is the verdict').choices(['allowed', 'denied']),
     )
+    .addOption(ipFamilyOption())
     .option('-v, --verbose', 'every rule that matched')
     .addOption(outputOption(['yaml', 'json']));
   addClusterOptions(command)
@@ -47,15 +57,19 @@ interface Context {
 }
 
 async function explainQuestion(from: string, to: string, { options, io }: Context): Promise<void> {
-  const { namespace, expect, output, verbose = false } = options;
-  const cluster = await loadCluster(options, io);
-  io.exitCode = reportDiagnostics(cluster.diagnostics, io);
+  const { namespace, expect, output, ipFamily, verbose = false } = options;
+  const cluster = await loadCluster(options, io, familiesFor(ipFamily));
+  const badInput = reportDiagnostics(cluster.diagnostics, io);
   const [{ loadModel }, { parseQuestion }, { investigate }] = await Promise.all([
     import('./model.ts'),
     import('../explain/question.ts'),
     import('../explain/investigate.ts'),
   ]);
-  const names = { state: cluster.state, ...(namespace === undefined ? {} : { namespace }) };
+  const names = {
+    state: cluster.state,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(ipFamily === undefined ? {} : { family: ipFamily }),
+  };
   const question = parseQuestion(from, to, names);
   if (!question.ok) throw new CliError(exitCodes.badInput, `explain: ${question.message}`);
   const model = await loadModel(cluster);
@@ -68,7 +82,7 @@ async function explainQuestion(from: string, to: string, { options, io }: Contex
     const answer = explanationOf(model, investigation);
     io.out(output === 'json' ? formatJson(answer) : formatYaml(answer));
   }
-  if (expect === undefined || expect === investigation.verdict) return;
-  io.error(`sluice: expected ${expect}, is ${investigation.verdict}\n`);
-  io.exitCode = exitCodes.failed;
+  const isAsExpected = expect === undefined || expect === investigation.verdict;
+  if (!isAsExpected) io.error(`sluice: expected ${expect}, is ${investigation.verdict}\n`);
+  io.exitCode = exitCodeOf(badInput, isAsExpected);
 }

@@ -3,7 +3,8 @@ import { InvalidArgumentError } from 'commander';
 import type { ClusterState } from '../cluster/state.ts';
 import type { MatrixPort } from '../explain/matrix.ts';
 import type { Party } from '../explain/names.ts';
-import { addClusterOptions, loadCluster, reportDiagnostics } from './cluster.ts';
+import type { IpFamily } from '../lib/ip.ts';
+import { addClusterOptions, familiesFor, ipFamilyOption, loadCluster, reportDiagnostics } from './cluster.ts';
 import type { ClusterChoice } from './cluster.ts';
 import { examples } from './examples.ts';
 import { CliError, exitCodes } from './exit-code.ts';
@@ -18,6 +19,7 @@ interface MatrixCommandOptions extends ClusterChoice {
   readonly to?: readonly string[];
   readonly namespace?: string;
   readonly output?: OutputFormat;
+  readonly ipFamily?: IpFamily;
 }
 
 /** `sluice matrix` */
@@ -37,6 +39,7 @@ export function addMatrixCommand(program: Command, io: CommandIo): void {
       'pods or Deployments that are connected to (default: all pods), svc/NAME, node/NAME, addresses',
     )
     .option('-n, --namespace <name>', 'pods of this namespace alone')
+    .addOption(ipFamilyOption())
     .addOption(outputOption(['yaml', 'json']));
   addClusterOptions(command)
     .addHelpText(
@@ -48,7 +51,7 @@ export function addMatrixCommand(program: Command, io: CommandIo): void {
       ),
     )
     .action(async (options: MatrixCommandOptions) => {
-      const cluster = await loadCluster(options, io);
+      const cluster = await loadCluster(options, io, familiesFor(options.ipFamily));
       io.exitCode = reportDiagnostics(cluster.diagnostics, io);
       const [{ loadModel }, { matrix }] = await Promise.all([import('./model.ts'), import('../explain/matrix.ts')]);
       const from = await partiesNamed(options.from, cluster.state, options.namespace);
@@ -59,6 +62,7 @@ export function addMatrixCommand(program: Command, io: CommandIo): void {
         ...(from === undefined ? {} : { from }),
         ...(to === undefined ? {} : { to }),
         ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
+        ...(options.ipFamily === undefined ? {} : { family: options.ipFamily }),
       });
       if (options.output === 'json') io.out(formatJson(rows));
       else if (options.output === 'yaml') io.out(formatYaml(rows));

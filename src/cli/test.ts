@@ -1,7 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { FlowResult } from '../explain/flows.ts';
-import { addClusterOptions, loadCluster, reportDiagnostics } from './cluster.ts';
+import type { IpFamily } from '../lib/ip.ts';
+import {
+  addClusterOptions,
+  exitCodeOf,
+  familiesFor,
+  ipFamilyOption,
+  loadCluster,
+  reportDiagnostics,
+} from './cluster.ts';
 import type { ClusterChoice } from './cluster.ts';
 import { examples } from './examples.ts';
 import { CliError, exitCodes } from './exit-code.ts';
@@ -14,6 +22,7 @@ interface TestOptions extends ClusterChoice {
   readonly namespace?: string;
   readonly junit?: string;
   readonly output?: OutputFormat;
+  readonly ipFamily?: IpFamily;
 }
 
 /** `sluice test FLOWS.yaml` */
@@ -24,6 +33,7 @@ export function addTestCommand(program: Command, io: CommandIo): void {
     .argument('<flows>', 'file with a list of {from, to, expect: allowed|denied, dnat?, source?, why?}')
     .option('-n, --namespace <name>', 'namespace of names without one (default: "default")')
     .option('--junit <file>', 'write the results as JUnit XML too')
+    .addOption(ipFamilyOption())
     .addOption(outputOption(['yaml', 'json']));
   addClusterOptions(command)
     .addHelpText(
@@ -43,17 +53,23 @@ async function testFlows(file: string, options: TestOptions, io: CommandIo): Pro
     import('./model.ts'),
   ]);
   const { flows, diagnostics } = parseFlows(await readText(file), file);
-  const cluster = await loadCluster(options, io);
+  const { namespace, ipFamily: family } = options;
+  const cluster = await loadCluster(options, io, familiesFor(family));
   const badInput = reportDiagnostics([...cluster.diagnostics, ...diagnostics], io);
-  const results = checkFlows(await loadModel(cluster), flows, options.namespace);
+  const results = checkFlows(await loadModel(cluster), flows, {
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(family === undefined ? {} : { family }),
+  });
   if (options.junit !== undefined) {
     const { junitXml } = await import('../explain/junit.ts');
     await writeFile(options.junit, junitXml(file, results));
   }
   if (options.output === undefined) io.out(resultsText(file, results, io.colour));
   else io.out((options.output === 'json' ? formatJson : formatYaml)(results.map(plainResult)));
-  const hasFailed = results.some(({ passed }) => !passed);
-  io.exitCode = hasFailed ? exitCodes.failed : badInput;
+  io.exitCode = exitCodeOf(
+    badInput,
+    results.every(({ passed }) => passed),
+  );
 }
 
 async function readText(file: string): Promise<string> {

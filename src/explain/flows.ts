@@ -1,5 +1,5 @@
 /** Expected flows against a model: what the tracer says, and whether that is what was written down. */
-import type { IpAddress } from '../lib/ip.ts';
+import type { IpAddress, IpFamily } from '../lib/ip.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Flow } from './flow-file.ts';
@@ -22,13 +22,17 @@ export interface FlowResult {
   readonly investigation?: Investigation;
 }
 
-/** `namespace`: of names without one. */
-export function checkFlows(model: ClusterModel, flows: readonly Flow[], namespace = 'default'): readonly FlowResult[] {
-  return flows.map((flow, index) => checkFlow(model, flow, index + 1, namespace));
+/** `namespace`: of names without one. `family`: to ask about; absent: each destination's first that both ends have. */
+export function checkFlows(
+  model: ClusterModel,
+  flows: readonly Flow[],
+  { namespace = 'default', family }: { readonly namespace?: string; readonly family?: IpFamily } = {},
+): readonly FlowResult[] {
+  const names: NameContext = { state: model.state, namespace, ...(family === undefined ? {} : { family }) };
+  return flows.map((flow, index) => checkFlow(model, flow, index + 1, names));
 }
 
-function checkFlow(model: ClusterModel, flow: Flow, number: number, namespace: string): FlowResult {
-  const names: NameContext = { state: model.state, namespace };
+function checkFlow(model: ClusterModel, flow: Flow, number: number, names: NameContext): FlowResult {
   const question = parseQuestion(flow.from, flow.to, names);
   if (!question.ok) return { number, flow, passed: false, reason: question.message };
   const investigation = investigate(model, question.value);

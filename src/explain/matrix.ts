@@ -1,6 +1,7 @@
 /** Who can talk to whom, by the tracer: every ordered pair of pods that have an address, or of whoever is named. */
 import type { Pod, Protocol } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
+import type { IpFamily } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Answer } from './investigate.ts';
 import { isAllowed } from './investigate.ts';
@@ -21,6 +22,8 @@ export interface MatrixOptions {
   readonly to?: readonly (Pod | Party)[];
   /** Only pods of this namespace, on both sides. */
   readonly namespace?: string;
+  /** To ask about; absent: each destination's first that both ends have. */
+  readonly family?: IpFamily;
 }
 
 export interface MatrixRow {
@@ -39,12 +42,23 @@ export function matrix(model: ClusterModel, options: MatrixOptions = {}): readon
     party,
     ports: sortedPorts(options.ports ?? portsOf(model, party)),
   }));
-  return senders.flatMap((from) => receivers.flatMap(({ party, ports }) => rowsOf(model, from, party, ports)));
+  return senders.flatMap((from) => receivers.flatMap((to) => rowsOf(model, from, to, options.family)));
 }
 
-function rowsOf(model: ClusterModel, from: Party, to: Party, ports: readonly MatrixPort[]): readonly MatrixRow[] {
+interface Receiver {
+  readonly party: Party;
+  readonly ports: readonly MatrixPort[];
+}
+
+function rowsOf(
+  model: ClusterModel,
+  from: Party,
+  { party: to, ports }: Receiver,
+  family: IpFamily | undefined,
+): readonly MatrixRow[] {
   return ports.map(({ port, protocol }) => {
-    const resolved = resolveQuestion(model, { from, to: { party: to, port, protocol } });
+    const asked = { from, to: { party: to, port, protocol }, ...(family === undefined ? {} : { family }) };
+    const resolved = resolveQuestion(model, asked);
     const allowed = resolved.kind === 'connections' && resolved.connections.every((one) => isAllowed(model, one));
     return { from: nameOfParty(from), to: nameOfParty(to), port, protocol, verdict: allowed ? 'allowed' : 'denied' };
   });

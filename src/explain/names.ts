@@ -1,7 +1,7 @@
 /** The one parser of the names that people write (interface.md, Names): pods, Deployments, Services, nodes, outside, addresses. */
 import type { ContainerPort, Pod, Protocol, Service } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
-import type { IpAddress } from '../lib/ip.ts';
+import type { IpAddress, IpFamily } from '../lib/ip.ts';
 import { parseIp } from '../lib/ip.ts';
 import { nearNames } from './near-names.ts';
 
@@ -24,6 +24,8 @@ export interface Target {
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly message: string };
 
 export interface NameContext {
+  /** To ask about; absent: the destination's first that both ends have. */
+  readonly family?: IpFamily;
   readonly state: ClusterState;
   /** Of names without one. */
   readonly namespace?: string;

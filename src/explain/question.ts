@@ -13,6 +13,8 @@ import { hasEnded, nameOfParty, parseParty, parseTarget } from './names.ts';
 export interface Question {
   readonly from: Party;
   readonly to: Target;
+  /** Absent: the destination's first that both ends have. */
+  readonly family?: IpFamily;
 }
 
 /** `from` as in `parseParty`, `to` as in `parseTarget`. A Service begins no connection. */
@@ -24,7 +26,8 @@ export function parseQuestion(from: string, to: string, context: NameContext): P
   }
   const target = parseTarget(to, context);
   if (!target.ok) return target;
-  return { ok: true, value: { from: client.value, to: target.value } };
+  const { family } = context;
+  return { ok: true, value: { from: client.value, to: target.value, ...(family === undefined ? {} : { family }) } };
 }
 
 export type Resolved =
@@ -38,10 +41,13 @@ export interface Impossible {
   readonly reason: string;
 }
 
-/** Who talks to which address. Of two families the destination's first that both have is taken. */
-export function resolveQuestion(model: ClusterModel, { from, to }: Question): Resolved {
-  const targets = addressesOf(model, to.party);
-  if ('kind' in targets) return targets;
+/** Who talks to which address. Of two families the one that is asked about, else the destination's first that both have. */
+export function resolveQuestion(model: ClusterModel, { from, to, family }: Question): Resolved {
+  const known = addressesOf(model, to.party);
+  if ('kind' in known) return known;
+  const targets = family === undefined ? known : known.filter((address) => familyOf(address) === family);
+  if (family !== undefined && targets.length === 0)
+    return impossible(`${nameOfParty(to.party)} has no ${family} address`);
   const connections: Connection[] = [];
   let missing: Impossible | undefined;
   for (const address of targets) {

@@ -68,6 +68,9 @@ function everyCommand(command: Command): readonly Command[] {
 }
 
 describe('exit codes', () => {
+  const pod = (name: string) => `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}}\n`;
+  const mixed = fileWith('mixed.yaml', [pod('a'), pod('b'), pod('Bad_Name')].join('---\n'));
+  const flows = fileWith('beside.yaml', '- {from: a, to: b:80, expect: denied}\n');
   const noList = fileWith('no-list.yaml', 'apiVersion: v1\nkind: List\nitems: {}\n');
   const broken = fileWith('broken.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: Bad_Name}\n');
   test.each([
@@ -104,6 +107,23 @@ describe('exit codes', () => {
     expect(exitCode).toBe(3);
     // As somebody else than root, a lab lacks root first.
     expect(stderr + stdout).toMatch(/program (?:not found|iptables\S* is not on this machine)|needs root/);
+  });
+
+  test.each([
+    ['explain', ['explain', 'a', 'b:80', '--expect', 'denied'], /expected denied, is allowed/],
+    ['test', ['test', flows], /1 failed/],
+  ])('an expectation that is not met beside bad input is bad input: %s', async (_name, args, said) => {
+    const { exitCode, stdout, stderr } = await runSluice([...args, '--manifests', mixed]);
+    expect(stdout + stderr).toMatch(said);
+    expect(stderr).toContain('mixed.yaml:11: metadata.name: ');
+    expect(exitCode).toBe(2);
+  });
+
+  test('so is a flow that cannot be read beside one that fails', async () => {
+    const half = fileWith('half.yaml', '- {from: frontend, to: backend:80, expect: denied}\n- {from: frontend}\n');
+    const { exitCode, stdout } = await runSluice(['test', half, ...seed]);
+    expect(stdout).toContain('1 failed');
+    expect(exitCode).toBe(2);
   });
 
   test('with no cluster the three choices are named', async () => {
@@ -209,6 +229,49 @@ describe('output', () => {
         verdict: 'denied',
       },
     ]);
+  });
+});
+
+describe('of two IP families the one that is asked about', () => {
+  const both = fileWith(
+    'families.yaml',
+    `${['a', 'b']
+      .map(
+        (name, index) =>
+          `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, labels: {app: ${name}}}\nspec: {containers: [{ports: [{containerPort: 80}]}]}\nstatus: {podIPs: [{ip: 10.88.0.${index + 5}}, {ip: "fd00:10:88::${index + 5}"}]}\n`,
+      )
+      .join('---\n')}---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: four}
+spec: {podSelector: {matchLabels: {app: b}}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}
+`,
+  );
+  const flows = fileWith('families-flows.yaml', '- {from: a, to: b:80, expect: allowed}\n');
+  const cluster = ['--manifests', both];
+
+  test.each([
+    ['its first', [], 'allowed'],
+    ['IPv4', ['--ip-family', 'ipv4'], 'allowed'],
+    ['IPv6', ['--ip-family', 'ipv6'], 'denied'],
+  ])('%s', async (_name, choice, verdict) => {
+    const [explained, table, tested] = await Promise.all([
+      runSluice(['explain', 'a', 'b:80', '-o', 'json', ...choice, ...cluster]),
+      runSluice(['matrix', '--from', 'a', '--to', 'b', '-o', 'json', ...choice, ...cluster]),
+      runSluice(['test', flows, ...choice, ...cluster]),
+    ]);
+    expect(JSON.parse(explained.stdout)).toMatchObject({ verdict });
+    expect(JSON.parse(table.stdout)).toMatchObject([{ verdict }]);
+    expect(tested.exitCode).toBe(verdict === 'allowed' ? 0 : 1);
+  });
+
+  test('a destination that has no address of it says so; addresses that are left out are made up', async () => {
+    const { stdout } = await runSluice(['explain', 'a', '10.88.0.6:80', '--ip-family', 'ipv6', ...cluster]);
+    expect(stdout).toContain('10.88.0.6 has no ipv6 address');
+    const seeded = await runSluice(['explain', 'frontend', 'svc/backend:80', '--ip-family', 'ipv6', ...seed]);
+    expect(seeded.stderr).not.toContain('bug');
+    const other = await runSluice(['explain', 'a', 'b:80', '--ip-family', '6', ...cluster]);
+    expect(other.exitCode).toBe(2);
   });
 });
 
