@@ -8,7 +8,10 @@ import type { EndpointBinding, NodeFacts } from '../../src/dataplane/endpoint-bi
 import type { ClusterModel } from '../../src/explain/cluster-model.ts';
 import { modelOf } from '../../src/explain/compile-node.ts';
 import { investigate } from '../../src/explain/investigate.ts';
+import type { Party } from '../../src/explain/names.ts';
 import { parseQuestion, resolveQuestion } from '../../src/explain/question.ts';
+import type { IpAddress } from '../../src/lib/ip.ts';
+import { familyOf } from '../../src/lib/ip.ts';
 import type { ApiPolicy } from '../evaluator/api-policy.ts';
 import { judgeQuestion } from '../evaluator/judge-question.ts';
 import type { ScenarioFlow } from '../scenario.ts';
@@ -62,6 +65,8 @@ export interface PreparedFlow {
   readonly flow: ScenarioFlow;
   readonly evaluator: 'allowed' | 'denied';
   readonly tracer: 'allowed' | 'denied';
+  /** A flow of the file once more, over the other family. */
+  readonly isOther?: true;
   readonly packet?: Flow;
   readonly skipped?: string;
 }
@@ -72,14 +77,56 @@ export async function prepareFlows(
   policies: readonly ApiPolicy[],
 ): Promise<readonly PreparedFlow[]> {
   const scenarios = await Promise.all(scenarioNames.map(loadScenario));
-  return scenarios.flatMap(({ name, flows }) => flows.map((flow) => prepare({ model, policies }, name, flow)));
+  const judges = { model, policies };
+  return scenarios.flatMap(({ name, flows }) =>
+    flows.flatMap((flow) => {
+      const prepared = prepare(judges, name, flow);
+      return [prepared, ...inOtherFamily(judges, prepared)];
+    }),
+  );
 }
 
-function prepare(
-  { model, policies }: { readonly model: ClusterModel; readonly policies: readonly ApiPolicy[] },
-  scenario: string,
-  flow: ScenarioFlow,
-): PreparedFlow {
+interface Judges {
+  readonly model: ClusterModel;
+  readonly policies: readonly ApiPolicy[];
+}
+
+/**
+ * The same between the addresses of the other family, where both ends have one. What is expected is then the evaluator's word, for
+ * an ipBlock has one family; a Service's name leads to the family that its flow has.
+ */
+function inOtherFamily({ model, policies }: Judges, { scenario, flow, packet }: PreparedFlow): readonly PreparedFlow[] {
+  if (packet === undefined) return [];
+  const question = parseQuestion(flow.from, flow.to, { state: model.state });
+  if (!question.ok) throw new Error(`${scenario}: ${question.message}`);
+  const { from, to } = question.value;
+  const family = packet.to.includes(':') ? 'ipv4' : 'ipv6';
+  const address = addressesOf(model, to.party).find((own) => familyOf(own) === family);
+  if (address === undefined) return [];
+  const other = { from, to: { ...to, party: { kind: 'address', address } as const } };
+  if (resolveQuestion(model, other).kind === 'impossible') return [];
+  const evaluator = judgeQuestion({ state: model.state, policies }, other);
+  return [
+    {
+      scenario,
+      flow: { ...flow, to: `${flow.to} over ${family}`, expect: evaluator },
+      evaluator,
+      tracer: investigate(model, other).verdict,
+      isOther: true,
+      packet: { ...packet, to: address },
+    },
+  ];
+}
+
+function addressesOf({ state, outside }: ClusterModel, party: Party): readonly IpAddress[] {
+  if (party.kind === 'node') return state.nodes.get(party.name)?.addresses ?? [];
+  if (party.kind === 'outside') return outside;
+  if (party.kind !== 'pod') return [];
+  const { pod } = party;
+  return pod.hostNetwork ? (state.nodes.get(pod.nodeName ?? '')?.addresses ?? []) : pod.ips;
+}
+
+function prepare({ model, policies }: Judges, scenario: string, flow: ScenarioFlow): PreparedFlow {
   const question = parseQuestion(flow.from, flow.to, { state: model.state });
   if (!question.ok) throw new Error(`${scenario}: ${question.message}`);
   const judged = {
@@ -155,9 +202,11 @@ export function tableOf(title: string, tried: readonly TriedFlow[]): string {
   const rows = [
     ['scenarios', new Set(tried.map(({ scenario }) => scenario)).size],
     ['flows', tried.length],
+    ['  of which of a file, once more over its other family', tried.filter(({ isOther }) => isOther).length],
     ['checked by evaluator', tried.length],
     ['checked by tracer', tried.length],
     ['checked by packet', sent.length],
+    ['  of which over IPv6', sent.filter(({ packet }) => packet?.to.includes(':')).length],
     [
       '  of which denied, and allowed without policies',
       denied.filter(({ open }) => open?.verdict === 'allowed').length,

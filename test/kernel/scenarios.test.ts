@@ -51,6 +51,11 @@ for (const { cni, iptables, alsoRemoved } of choices) {
       expect(sent.length).toBe(tried.filter(({ packet }) => packet !== undefined).length);
       expect(sent.length).toBeGreaterThanOrEqual(400);
       expect(sent.filter(({ policed }) => policed?.verdict === 'denied').length).toBeGreaterThanOrEqual(100);
+      for (const isOf of [(to: string) => to.includes(':'), (to: string) => !to.includes(':')]) {
+        const own = sent.filter(({ packet }) => isOf(packet?.to ?? ''));
+        expect(own.length).toBeGreaterThanOrEqual(300);
+        expect(own.filter(({ policed }) => policed?.verdict === 'denied').length).toBeGreaterThanOrEqual(100);
+      }
     });
   });
 }
