@@ -43,6 +43,17 @@ export async function mendedOnNode({ nodes }: Cluster, { name, argv, setting }: 
   return `${name}: mended within ${seconds} s, ${counted} repairs counted`;
 }
 
+/** What the API server has about repairs on the last node. */
+export async function driftEvent({ kubectl, nodes }: Cluster): Promise<string> {
+  const path = '{range .items[?(@.reason=="DriftMended")]}{.regarding.kind} {.regarding.name}: {.note}{"\\n"}{end}';
+  const ask = async (): Promise<string | undefined> =>
+    (await kubectl(['-n', 'default', 'get', 'events.events.k8s.io', `-o=jsonpath=${path}`]))
+      .split('\n')
+      .find((line) => line.startsWith(`Node ${nodes.at(-1)?.place.name ?? ''}: `));
+  await until('an Event about the repairs', async () => (await ask()) !== undefined, { timeoutMs: 30_000 });
+  return (await ask()) ?? '';
+}
+
 /** Objects that the node's agent has repaired so far. */
 async function repairsOn(node: ClusterNode): Promise<number> {
   const { stdout } = await node.run(['curl', '-sS', `http://${node.place.address}:9840/metrics`]);

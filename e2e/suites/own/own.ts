@@ -4,7 +4,7 @@ import { installSluice, helm } from '../../sluice/install.ts';
 import type { CaseResult, SuiteContext } from '../suite.ts';
 import { killAgents, rollAgents, upgradeAndRollBack, withNewAgents } from './agents.ts';
 import { demoWithPolicy, deleteDemo, applyDemoPolicy, expectWays, startDemo, ways } from './demo.ts';
-import { disturbances, mendedOnNode } from './drift.ts';
+import { disturbances, driftEvent, mendedOnNode } from './drift.ts';
 import { contestedServiceHasEvent } from './events.ts';
 import { underProbe } from './probe.ts';
 import type { OwnCase } from './run-cases.ts';
@@ -63,10 +63,11 @@ const cases: readonly OwnCase[] = [
     },
   },
   {
-    name: 'drift on a node: what others flush, delete and switch off is back, under probe',
+    name: 'drift on a node: what others flush, delete and switch off is back, counted, and an Event on the Node',
     run: async (cluster, tell) => {
       await demoWithPolicy(cluster);
       for (const disturbance of disturbances) tell(await mendedOnNode(cluster, disturbance));
+      tell(await driftEvent(cluster));
     },
   },
   {
