@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { streamLines } from '../src/backends/exec.ts';
 import { askAgent } from '../src/lab/ask-agent.ts';
 import type { Netns } from './netns.ts';
+import { cpuSecondsOf } from './process-costs.ts';
 
 export interface AgentProcess {
   readonly pid: number;
   /** From the start of the process to the end of its first write. */
   readonly firstWriteMs: number;
+  /** Up to then, of itself and of the programs that it ran; in ticks of 10 ms. */
+  readonly firstWriteCpuSeconds: number;
   /**
    * When the next update is in the kernel. The agent logs a line after the last restore has ended; by our own clock, so with the
    * way of that line through a pipe added (below 1 ms).
@@ -28,18 +31,22 @@ export interface AgentPlace {
   readonly runDir: string;
   /** Entry of another build. Default: of the sources. */
   readonly main?: string;
+  readonly flags?: readonly string[];
 }
 
+const ownMain = join(import.meta.dirname, '..', 'src', 'main.ts');
 const withinMs = 60_000;
 
 export async function startAgentProcess(place: AgentPlace): Promise<AgentProcess> {
-  const { netns, nodeName, source, runDir, main = join(import.meta.dirname, '..', 'src', 'main.ts') } = place;
+  const { netns, nodeName, source, runDir, main = ownMain, flags: more = [] } = place;
   const settings = { ...source, 'node-name': nodeName, 'run-dir': runDir, 'iptables-backend': 'nft' };
   const flags = Object.entries(settings).flatMap(([flag, value]) => [`--${flag}`, value]);
   const abort = new AbortController();
   const lines = new AppliedLines();
   const started = performance.now();
-  const ended = lines.read(streamLines(netns.inside([process.execPath, main, 'agent', ...flags]), abort.signal));
+  const ended = lines.read(
+    streamLines(netns.inside([process.execPath, main, 'agent', ...flags, ...more]), abort.signal),
+  );
   const stop = async (): Promise<void> => {
     abort.abort();
     await ended;
@@ -48,10 +55,11 @@ export async function startAgentProcess(place: AgentPlace): Promise<AgentProcess
     await stop();
     throw error;
   });
-  const { pid, firstWriteAt } = first;
+  const { pid, firstWriteAt, firstWriteCpuSeconds } = first;
   return {
     pid,
     firstWriteMs: firstWriteAt - started,
+    firstWriteCpuSeconds,
     nextApplied: () => lines.next(),
     residentMegabytes: async () => residentKilobytes(await readFile(`/proc/${pid}/status`, 'utf8')) / 1e3,
     cpuSeconds: async () => cpuTicks(await readFile(`/proc/${pid}/stat`, 'utf8')) / 100,
@@ -59,12 +67,14 @@ export async function startAgentProcess(place: AgentPlace): Promise<AgentProcess
   };
 }
 
-async function firstWrite(lines: AppliedLines, runDir: string): Promise<{ pid: number; firstWriteAt: number }> {
+type FirstWrite = Pick<AgentProcess, 'pid' | 'firstWriteCpuSeconds'> & { readonly firstWriteAt: number };
+
+async function firstWrite(lines: AppliedLines, runDir: string): Promise<FirstWrite> {
   const firstWriteAt = await lines.next();
   // On a machine with much else to do, the answer of an agent that has just begun takes seconds.
   for (let tries = 0; tries < 10; tries += 1) {
-    const report = await askAgent(runDir);
-    if (report !== undefined) return { pid: report.status.pid, firstWriteAt };
+    const pid = (await askAgent(runDir))?.status.pid;
+    if (pid !== undefined) return { pid, firstWriteAt, firstWriteCpuSeconds: cpuSecondsOf(pid) };
   }
   throw new Error('the agent does not answer');
 }

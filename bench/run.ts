@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- [policy|update|pod-start|cut|service|lab|cluster] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
+ * `npm run bench -- [policy|update|start|pod-start|cut|service|lab|cluster] [--pods N] [--policies N] [--local-pods N] [--services N] [--endpoints N]
  * [--variant nft|legacy] [--samples N] [--peers] [--json FILE]`: prints rows, and writes them where asked. `update`, which is a part of
- * `policy`, needs root: it times a real agent in a network namespace. So do `pod-start` (`--samples` pods in a lab) and `service`, which
+ * `policy`, needs root: it times a real agent in a network namespace. So do `start` (the image's program on a small cluster, started and at rest),
+ * `pod-start` (`--samples` pods in a lab) and `service`, which
  * measures kube-proxy beside ours where it is built; `--peers` builds it (minutes, needs Go). `cluster` is three agents on a real API
  * server, which is built the same way where it is missing.
  */
@@ -21,6 +22,7 @@ import { benchPolicy } from './policy.ts';
 import { benchPodStart } from './pod-start.ts';
 import type { BenchRow } from './row.ts';
 import { benchServices, type ServiceBenchOptions } from './service.ts';
+import { benchStart } from './start.ts';
 import { benchUpdate } from './update.ts';
 
 const { values, positionals } = parseArgs({
@@ -53,6 +55,7 @@ function benchesNamed(names: readonly string[]): readonly Bench[] {
   const known: Record<string, readonly Bench[]> = {
     policy: [policyRows, updateWherePossible],
     update: [updateRows],
+    start: [startRows],
     'pod-start': [podStartRows],
     cut: [cutRows],
     service: [serviceRows],
@@ -85,6 +88,11 @@ function needsKernel(bench: string): void {
 function updateRows(): Promise<readonly BenchRow[]> {
   needsKernel('update');
   return benchUpdate({ policies: Number(values.policies ?? 1000), samples: Number(values.samples) });
+}
+
+function startRows(): Promise<readonly BenchRow[]> {
+  needsKernel('start');
+  return benchStart({ starts: 10 });
 }
 
 function podStartRows(): Promise<readonly BenchRow[]> {
