@@ -33,7 +33,8 @@ export class MachineCheck {
 
   async #check(): Promise<void> {
     const { run, variant } = this.#options;
-    const missing = await preflight(this.#options);
+    // What fails once may have been killed, or tried by a machine short of memory: no reason to give up.
+    const missing = (await preflight(this.#options)).length === 0 ? [] : await preflight(this.#options);
     if (missing.length === 0) {
       // The first write does not wait for what only people ask for.
       void readMachineVersions(run, variant).then((versions) => {
