@@ -1,5 +1,7 @@
 /** What stands in for a chain that cannot be what it should be: never more open than the real one. */
+import { sameValue } from '../lib/same-value.ts';
 import { chainName } from './names.ts';
+import type { ObservedChain } from './observed.ts';
 import type { Chain, Rule } from './rule.ts';
 
 /** Policies and profiles accept by mark, Services by DNAT: empty, they let nothing through. */
@@ -25,6 +27,25 @@ export function withoutSet(chain: Chain, set: string): Chain {
     return rule.action.kind === 'drop' ? [{ ...rule, matches: others }] : [];
   });
   return { ...chain, rules };
+}
+
+/**
+ * A source check that lets through only what it also did before. Undefined where it does so anyway, where it was emptied by somebody
+ * and so let through everything, and for other chains.
+ */
+export function narrowedCheck(chain: Chain, found: ObservedChain): Chain | undefined {
+  if (!chain.name.startsWith('cali-src-') || isEmpty(found)) return undefined;
+  if (found.kind !== 'written') return closedChain(chain);
+  const before = found.chain.rules;
+  const isKept = ({ matches, action }: Rule): boolean =>
+    action.kind === 'drop' || before.some((rule) => sameValue([rule.matches, rule.action], [matches, action]));
+  const rules = chain.rules.filter(isKept);
+  return rules.length === chain.rules.length ? undefined : { ...chain, rules };
+}
+
+function isEmpty(found: ObservedChain): boolean {
+  if (found.kind === 'written') return found.chain.rules.length === 0;
+  return found.kind === 'read' && found.ids.length === 0;
 }
 
 /** For a chain that is in the kernel but wanted by nobody. */

@@ -32,10 +32,10 @@ export interface TableDiff {
   readonly family: IpFamily;
   readonly table: TableName;
   readonly write: readonly Chain[];
+  /** Of `write`: what is in the kernel under these names now, and may have packets. */
+  readonly present: ReadonlyMap<string, ObservedChain>;
   readonly remove: readonly string[];
   readonly hooks: readonly HookWrite[];
-  /** Chains of policies or pods that are in force already change or go. */
-  readonly changesPolicies: boolean;
 }
 
 export interface KernelDiff {
@@ -55,8 +55,8 @@ export function diffDataplane(desired: Dataplane, observed: ObservedDataplane): 
       const found = observed.tables[family][table];
       const write = [...chains[table].values()].filter((chain) => !isInKernel(chain, found.chains.get(chain.name)));
       const remove = [...found.chains.keys()].filter((name) => !hasName(chains[table], name) && !isSharedChain(name));
-      const changesPolicies = isPolicyChanged(write, remove, found);
-      return { family, table, write, remove, hooks: diffHooks(tableHooks(hooks, table), found.hooks), changesPolicies };
+      const present = presentOf(write, found);
+      return { family, table, write, present, remove, hooks: diffHooks(tableHooks(hooks, table), found.hooks) };
     }),
   };
 }
@@ -83,9 +83,9 @@ export function diffDelta(delta: DataplaneDelta, observed: ObservedDataplane): K
         family,
         table,
         write,
+        present: presentOf(write, found),
         remove,
         hooks: hooks === undefined ? [] : diffHooks(tableHooks(hooks, table), found.hooks),
-        changesPolicies: isPolicyChanged(write, remove, found),
       });
     }
   }
@@ -98,9 +98,13 @@ export function sizeOfDiff({ sets, tables }: KernelDiff): number {
   return tables.reduce((sum, { write, remove, hooks }) => sum + write.length + remove.length + hooks.length, ofSets);
 }
 
-function isPolicyChanged(write: readonly Chain[], remove: readonly string[], { chains }: ObservedTable): boolean {
-  const rewritten = write.map(({ name }): string => name).filter((name) => chains.has(name));
-  return [...rewritten, ...remove].some((name) => /^cali-(?:pi|po|tw|fw)-/.test(name));
+function presentOf(write: readonly Chain[], { chains }: ObservedTable): ReadonlyMap<string, ObservedChain> {
+  const present = new Map<string, ObservedChain>();
+  for (const { name } of write) {
+    const found = chains.get(name);
+    if (found !== undefined) present.set(name, found);
+  }
+  return present;
 }
 
 function isInKernel(chain: Chain, found: ObservedChain | undefined): boolean {
@@ -127,11 +131,15 @@ function diffSets(
   for (const change of changes) {
     const { set } = change;
     const found = observed.ipSets.get(set.name);
-    if (found === undefined) write.push({ set, create: true, add: [...kernelMembers(set)], remove: [] });
-    else if (found.type !== set.type || found.family !== set.family) {
+    if (found === undefined) {
+      write.push({ set, create: true, add: [...kernelMembers(set)], remove: [] });
+    } else if (found.type !== set.type || found.family !== set.family) {
       retype.push({ set, referrers: referrersOf(set.name, observed) });
-    } else if (set.members.size > found.maxElements) resize.push(set);
-    else if (set.dynamic !== true) pushIfChanged(write, memberWrite(change, found));
+    } else if (set.members.size > found.maxElements) {
+      resize.push(set);
+      // What leaves need not wait until there is room.
+      pushIfChanged(write, { ...memberWrite(change, found), add: [] });
+    } else if (set.dynamic !== true) pushIfChanged(write, memberWrite(change, found));
   }
   return { write, resize, retype, destroy };
 }

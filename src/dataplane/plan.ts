@@ -4,7 +4,7 @@
  */
 import { ipFamilies } from './dataplane.ts';
 import type { Dataplane, DataplaneDelta } from './dataplane.ts';
-import { closedChain, closedStaleChain, withoutSet } from './closed-chain.ts';
+import { closedStaleChain, narrowedCheck, withoutSet } from './closed-chain.ts';
 import type { ChainPlace, KernelDiff, SetDiff, TableDiff } from './diff.ts';
 import { diffDataplane, diffDelta } from './diff.ts';
 import type { HookWrite, KernelWrite, SetWrite, Step } from './kernel-write.ts';
@@ -14,7 +14,7 @@ import { isSharedChain } from './ownership.ts';
 import type { PieceLimits } from './pieces.ts';
 import { ChainShapes, cutIntoPieces, leavesFirst, nftPieces } from './pieces.ts';
 import { kernelMembers } from './restore-input.ts';
-import type { Chain, TableName } from './rule.ts';
+import type { Chain, IpSet, TableName } from './rule.ts';
 
 /** The guard (mangle) goes in after the policy chains (filter) and out before them. */
 const inwards: readonly TableName[] = ['raw', 'nat', 'filter', 'mangle'];
@@ -48,12 +48,12 @@ export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = n
         family,
         table,
         write: [],
+        present: new Map(),
         remove: [...chains.keys()].filter((name) => !isSharedChain(name)),
         hooks: [...hooks].flatMap(([chain, rules]) => {
           const deletes = rules.filter(({ target }) => !isSharedChain(target)).map(({ text }) => text);
           return deletes.length === 0 ? [] : [{ chain, deletes, inserts: [], appends: [] }];
         }),
-        changesPolicies: false,
       };
     }),
   );
@@ -65,26 +65,22 @@ export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = n
 }
 
 /**
- * The steps of a diff that was worked out before. A gate exists before the chains that refer to it, lets go of members first, and lets
- * in only those for whom it closes. So does a set that is there already where policies change: what is about to go must not let a new member through.
+ * The steps of a diff that was worked out before. A gate exists before the chains that refer to it, lets go of members first, unless it
+ * closes, and lets in only those for whom it closes. So does a set that is there already where rules in force change: what is about to go must not let
+ * a new member through.
  */
 export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane, limits: PieceLimits): readonly Step[] {
   const reopened = retypeReferrers(sets, dataplane);
-  const changesPolicies = tables.some((diff) => diff.changesPolicies);
-  const isLate = ({ set, create }: SetWrite): boolean => set.gate === true || (changesPolicies && !create);
-  const isEarly = ({ set }: SetWrite, member: string): boolean => set.closing?.has(member) === true;
-  const earlyPart = (write: SetWrite): SetWrite => ({ ...write, add: write.add.filter((one) => isEarly(write, one)) });
-  const latePart = (write: SetWrite): SetWrite => {
-    const add = write.add.filter((one) => !isEarly(write, one));
-    return { ...write, create: false, remove: [], add };
-  };
+  const isChange = tables.some(changesRules);
+  const { early, late } = inTwo(sets, isChange);
+  const isLate = (set: IpSet): boolean => set.gate === true || isChange;
   return [
     ...retypeSteps(sets, dataplane),
-    ...setSteps(sets.write.map((write) => (isLate(write) ? earlyPart(write) : write))),
-    ...resizeSteps(sets, false),
+    ...setSteps(early),
+    ...resizeSteps(sets, (set) => !isLate(set)),
     ...chainSteps(tables, reopened, limits),
-    ...setSteps(sets.write.filter(isLate).map(latePart)),
-    ...resizeSteps(sets, true),
+    ...setSteps(late),
+    ...resizeSteps(sets, isLate),
     ...hookSteps(tables, inwards, (hook) => !isRemoval(hook)),
     ...hookSteps(tables, outwards, isRemoval),
     ...removeChainSteps(tables, limits),
@@ -92,14 +88,36 @@ export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane, limi
   ];
 }
 
+/** Policy's chains that packets may be in change or go. */
+function changesRules({ write, present, remove }: TableDiff): boolean {
+  return write.some((chain) => isInForce(chain, present)) || remove.some((name) => name.startsWith('cali-'));
+}
+
+function isInForce({ name, style }: Chain, present: TableDiff['present']): boolean {
+  return style === 'cali' && present.has(name);
+}
+
+/** What of the sets changes before the chains, and what after them. Of a set that closes nothing leaves before what closes instead is in. */
+function inTwo({ write }: SetDiff, changesChains: boolean): { readonly early: SetWrite[]; readonly late: SetWrite[] } {
+  const early: SetWrite[] = [];
+  const late: SetWrite[] = [];
+  for (const { set, create, add, remove } of write) {
+    const waits = set.gate === true || (changesChains && !create);
+    const isEarly = (member: string): boolean => !waits || set.closing?.has(member) === true;
+    const [first, last] = set.closing === undefined ? [remove, []] : [[], remove];
+    early.push({ set, create, add: add.filter(isEarly), remove: first });
+    late.push({ set, create: false, add: add.filter((member) => !isEarly(member)), remove: last });
+  }
+  return { early, late };
+}
+
 function setSteps(writes: readonly SetWrite[]): readonly Step[] {
   const sets = writes.filter(({ create, add, remove }) => create || add.length + remove.length > 0);
   return sets.length === 0 ? [] : [{ writes: [{ kind: 'write-sets', sets }] }];
 }
 
-function resizeSteps(sets: SetDiff, gate: boolean): readonly Step[] {
-  const chosen = sets.resize.filter((set) => (set.gate === true) === gate);
-  return chosen.map((set) => ({ writes: [{ kind: 'resize-set', set }] }));
+function resizeSteps({ resize }: SetDiff, isChosen: (set: IpSet) => boolean): readonly Step[] {
+  return resize.filter(isChosen).map((set) => ({ writes: [{ kind: 'resize-set', set }] }));
 }
 
 /** The referring chains close for a moment, for a set that a rule refers to can be neither destroyed nor swapped with another type. */
@@ -130,41 +148,70 @@ function chainSteps(
   reopened: ReadonlyMap<Chain, ChainPlace>,
   limits: PieceLimits,
 ): readonly Step[] {
-  return inwards.flatMap((table) =>
+  const narrow = narrowChecks(tables);
+  const ordered = inwards.flatMap((table) =>
     sideBySide(
       tables.filter((diff) => diff.table === table),
-      ({ family, write }) => {
+      ({ family, write, present }) => {
         const again = [...reopened].filter(([, place]) => place.family === family && place.table === table);
         const shapes = new ChainShapes();
         const chains = leavesFirst([...new Set([...write, ...again.map(([chain]) => chain)])], shapes);
-        return inPieces(chains, limits, shapes).map((piece) => ({
+        const isAtOnce = (chain: Chain): boolean => isInForce(chain, present) || reopened.has(chain);
+        return inPieces(chains, isAtOnce, limits, shapes).map((piece) => ({
           kind: 'write-chains',
           family,
           table,
-          chains: piece,
+          chains: piece.map((chain) => narrow.get(chain) ?? chain),
         }));
       },
     ),
   );
+  const widened = sideBySide(tables, ({ family, table, write }) => {
+    const chains = write.filter((chain) => narrow.has(chain));
+    return chains.length === 0 ? [] : [{ kind: 'write-chains', family, table, chains }];
+  });
+  return [...ordered, ...widened];
 }
 
 /**
- * Leaves first. The chains that lead to the pods go together, however many they are: between two transactions a pod that passes
- * from one of them to another would be in none, and nobody would ask its policies.
+ * New chains in bounded pieces, leaves first: nobody refers to them yet. What is in force changes in one transaction, however much it
+ * is: between two a packet would be judged by one half of the state before and one of the state after, and pass although each denies
+ * it: by the sender's new policy and the receiver's old one, or by the chain of a pod that is on its way to another interface.
  */
-function inPieces(chains: readonly Chain[], limits: PieceLimits, shapes: ChainShapes): readonly (readonly Chain[])[] {
+function inPieces(
+  chains: readonly Chain[],
+  isAtOnce: (chain: Chain) => boolean,
+  limits: PieceLimits,
+  shapes: ChainShapes,
+): readonly (readonly Chain[])[] {
   const pieces = cutIntoPieces(chains, limits, shapes);
   if (pieces.length < 2) return pieces;
-  const shared = new Set(dispatchers(chains, shapes));
-  const others = chains.filter((chain) => !shared.has(chain));
-  return [...cutIntoPieces(others, limits, shapes), ...(shared.size === 0 ? [] : [[...shared]])];
+  const atOnce = chains.filter(isAtOnce);
+  const others = cutIntoPieces(
+    chains.filter((chain) => !isAtOnce(chain)),
+    limits,
+    shapes,
+  );
+  return atOnce.length === 0 ? others : [...others, atOnce];
 }
 
-/** What a pod's own chain refers to is none of them. */
-function dispatchers(chains: readonly Chain[], shapes: ChainShapes): readonly Chain[] {
-  const isOwn = (chain: Chain): boolean => chain.style !== 'cali' || closedChain(chain) !== undefined;
-  const before = new Set(chains.filter(isOwn).flatMap((chain) => shapes.of(chain).targets));
-  return chains.filter((chain) => !isOwn(chain) && !before.has(chain.name));
+/**
+ * raw is written before filter. An interface that passes from one pod to another would send with its new pod's address under the old
+ * one's policies, or, the other way round, with the old address under the new ones: until the pod's chains are in, its check lets
+ * through only what it did before and does after.
+ */
+function narrowChecks(tables: readonly TableDiff[]): ReadonlyMap<Chain, Chain> {
+  const narrow = new Map<Chain, Chain>();
+  for (const raw of tables.filter(({ table }) => table === 'raw')) {
+    const filter = tables.find(({ family, table }) => family === raw.family && table === 'filter');
+    for (const chain of raw.write) {
+      const found = raw.present.get(chain.name);
+      if (found === undefined || filter?.present.has(chain.name.replace('cali-src-', 'cali-fw-')) !== true) continue;
+      const narrowed = narrowedCheck(chain, found);
+      if (narrowed !== undefined) narrow.set(chain, narrowed);
+    }
+  }
+  return narrow;
 }
 
 function hookSteps(

@@ -47,14 +47,28 @@ export function renderHooks(hooks: readonly Hook[]): readonly string[] {
   return hooks.map(({ style, rule }) => (style === 'kube' ? undefined : lineOf.get(rule)) ?? kubeLine(chain, rule));
 }
 
-/** Creations first, then per set what leaves, then what enters: maxelem is never passed on the way. */
-export function ipSetLines(write: SetWrite): readonly string[] {
-  const { set, create, add, remove } = write;
+/**
+ * Creations first, then all that closes, then all that opens: a restore of sets is no transaction, and no packet may find the peers
+ * that the receiver had beside those that the sender has now. So what leaves leaves first, and maxelem is never passed on the way.
+ */
+export function ipSetLines(writes: readonly SetWrite[]): readonly string[] {
+  const closers = writes.filter(({ set }) => set.closing !== undefined);
+  const openers = writes.filter(({ set }) => set.closing === undefined);
   return [
-    ...(create ? [createLine(set, set.name)] : []),
-    ...remove.map((member) => `del ${set.name} ${member}`),
-    ...add.map((member) => `add ${set.name} ${member}`),
+    ...writes.flatMap(({ set, create }) => (create ? [createLine(set, set.name)] : [])),
+    ...openers.flatMap(deletions),
+    ...closers.flatMap(additions),
+    ...closers.flatMap(deletions),
+    ...openers.flatMap(additions),
   ];
+}
+
+function additions({ set, add }: SetWrite): readonly string[] {
+  return add.map((member) => `add ${set.name} ${member}`);
+}
+
+function deletions({ set, remove }: SetWrite): readonly string[] {
+  return remove.map((member) => `del ${set.name} ${member}`);
 }
 
 /** A temporary set with everything that `set` should hold. */

@@ -44,7 +44,7 @@ function hookLines(hooks: readonly Hook[]): readonly string[] {
 }
 
 function setLines(set: IpSet): readonly string[] {
-  return ipSetLines({ set, create: true, add: [...kernelMembers(set)].sort(), remove: [] });
+  return ipSetLines([{ set, create: true, add: [...kernelMembers(set)].sort(), remove: [] }]);
 }
 
 function byName(left: { readonly name: string }, right: { readonly name: string }): number {

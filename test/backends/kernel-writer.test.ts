@@ -43,7 +43,7 @@ test('first sync: sets, then leaves, then what refers to them, then hooks, the g
   const { kernel, writer } = setUp();
   await writer.resync(wanted);
   expect(history(kernel)).toEqual([
-    'ipset: create cali40s:friends add cali40s:friends create cali40policed add cali40policed',
+    'ipset: create cali40s:friends create cali40policed add cali40s:friends add cali40policed',
     'filter: :cali-pi-a :cali-tw-pod :cali-FORWARD -A cali-pi-a -A cali-tw-pod -A cali-FORWARD',
     'mangle: :cali-POSTROUTING -A cali-POSTROUTING',
     'filter: -I FORWARD',

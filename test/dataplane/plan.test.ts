@@ -5,7 +5,9 @@ import { chainName } from '../../src/dataplane/names.ts';
 import { ObservedStore } from '../../src/dataplane/observed-store.ts';
 import { cutIntoPieces, leavesFirst } from '../../src/dataplane/pieces.ts';
 import { planCleanup, planResync, planSteps } from '../../src/dataplane/plan.ts';
+import { cidrOf } from '../../src/lib/ip.ts';
 import { unreachable } from '../../src/lib/unreachable.ts';
+import { ip } from '../addresses.ts';
 import { closedChain, withoutSet } from '../../src/dataplane/closed-chain.ts';
 import { chainOf, dataplaneOf, hookOf, inSet, jumpTo, ruleOf, setOf } from '../fakes/dataplanes.ts';
 
@@ -134,32 +136,73 @@ test('pieces are bounded by lines and by chains; a chain is never cut', () => {
   expect(cutIntoPieces([], { lines: 1, chains: 1 })).toEqual([]);
 });
 
-test('the chains that lead to the pods are one transaction, however small the pieces', () => {
+test('what is in force changes in one transaction, however small the pieces; what is new is there before it', () => {
   const goTo = (name: string) => ruleOf({ kind: 'goto', chain: chainName(name) });
   const limits = { lines: 5_000, chains: 1 };
-  const wanted = dataplaneOf({
-    chains: {
-      filter: [
-        chainOf('cali-tw-a'),
-        chainOf('cali-tw-b'),
-        chainOf('cali-to-wl-address', goTo('cali-tw-b')),
-        chainOf('cali-to-wl-dispatch', goTo('cali-tw-a'), goTo('cali-to-wl-address')),
-      ],
-      raw: [
-        chainOf('cali-raw-nd'),
-        chainOf('cali-src-a', goTo('cali-raw-nd')),
-        chainOf('cali-raw-dispatch', goTo('cali-src-a')),
-      ],
-    },
+  const inForce = (...marks: readonly ReturnType<typeof ruleOf>[]) => [
+    chainOf('cali-pi-a', ...marks),
+    chainOf('cali-tw-a', ruleOf(jumpTo('cali-pi-a')), ...marks),
+    chainOf('cali-to-wl-dispatch', goTo('cali-tw-a'), ...marks),
+  ];
+  const served = (...rules: readonly ReturnType<typeof ruleOf>[]) => ({
+    ...chainOf('KUBE-SVC-A', ...rules),
+    style: 'kube' as const,
   });
-  expect(kinds(planResync(wanted, new ObservedStore(), limits))).toEqual([
-    'ipv4 raw cali-raw-nd',
-    'ipv4 raw cali-src-a',
-    'ipv4 raw cali-raw-dispatch',
-    'ipv4 filter cali-tw-a',
+  const before = dataplaneOf({ chains: { filter: [chainOf('cali-same'), ...inForce(), served()] } });
+  const added = [
+    chainOf('cali-pi-b'),
+    chainOf('cali-tw-b', ruleOf(jumpTo('cali-pi-b'))),
+    chainOf('cali-to-wl-address', goTo('cali-tw-b')),
+  ];
+  const after = dataplaneOf({
+    chains: { filter: [chainOf('cali-same'), ...inForce(goTo('cali-to-wl-address')), ...added, served(accept)] },
+  });
+  expect(kinds(planResync(after, synced(before), limits))).toEqual([
+    'ipv4 filter cali-pi-b',
     'ipv4 filter cali-tw-b',
-    'ipv4 filter cali-to-wl-address cali-to-wl-dispatch',
+    'ipv4 filter cali-to-wl-address',
+    'ipv4 filter KUBE-SVC-A',
+    'ipv4 filter cali-pi-a cali-tw-a cali-to-wl-dispatch',
   ]);
+});
+
+test('a set that is exchanged for a larger one: what leaves it leaves before the rules change, what enters it enters after', () => {
+  const small = setOf('s:a', ['10.0.0.1', '10.0.0.2']);
+  const grown = setOf(
+    's:a',
+    Array.from({ length: 65_537 }, (_, index) => `10.1.${index >> 8}.${index & 255}`),
+  );
+  const observed = synced(dataplaneOf({ sets: [small], chains: { filter: [chainOf('cali-pi-a')] } }));
+  const after = dataplaneOf({ sets: [grown], chains: { filter: [chainOf('cali-pi-a', accept)] } });
+  expect(kinds(planResync(after, observed))).toEqual(['sets cali40s:a', 'ipv4 filter cali-pi-a', 'resize cali40s:a']);
+});
+
+test("a source check lets through no more than before until the pods' chains are in", () => {
+  const from = (address: string) =>
+    ruleOf({ kind: 'return' }, { kind: 'address', side: 'source', cidr: cidrOf(ip(address), 32) });
+  const state = (fw: ReturnType<typeof ruleOf>, ...sources: readonly string[]) =>
+    dataplaneOf({
+      chains: { raw: [chainOf('cali-src-a', ...sources.map(from), drop)], filter: [chainOf('cali-fw-a', fw)] },
+    });
+  const before = state(drop, '10.0.0.1', '10.0.0.2');
+  const checks = (after: Dataplane, observed = synced(before)): readonly number[] =>
+    planResync(after, observed)
+      .flatMap(({ writes }) => writes)
+      .flatMap((write) => (write.kind === 'write-chains' ? write.chains : []))
+      .map(({ rules }) => rules.length);
+  // cali-src-a, cali-fw-a, and again cali-src-a.
+  expect(checks(state(accept, '10.0.0.2', '10.0.0.3'))).toEqual([2, 1, 3]);
+  expect(checks(state(accept, '10.0.0.2'))).toEqual([2, 1]);
+  expect(checks(state(drop, '10.0.0.3'))).toEqual([2]);
+  // As read from the kernel, whose rules nobody knows.
+  const unknown = synced(before);
+  unknown.forget('ipv4', 'raw', ['cali-src-a']);
+  expect(checks(state(accept, '10.0.0.2', '10.0.0.3'), unknown)).toEqual([1, 1, 3]);
+  const flushed = synced(before);
+  for (const chain of ['cali-src-a', 'cali-fw-a'].map((name) => chainOf(name))) {
+    flushed.confirm('ipv4', chain.name.startsWith('cali-src-') ? 'raw' : 'filter', chain);
+  }
+  expect(checks(state(accept, '10.0.0.2'), flushed)).toEqual([2, 1]);
 });
 
 test('many stale chains that refer to each other are all emptied before any is deleted', () => {

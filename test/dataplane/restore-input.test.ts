@@ -57,13 +57,27 @@ test('hooks of both styles keep their order', () => {
 
 test('sets: what leaves leaves first', () => {
   const set = setOf('s:a', ['10.0.0.1', '10.0.0.2']);
-  expect(ipSetLines({ set, create: true, add: ['10.0.0.1'], remove: [] })).toEqual([
+  expect(ipSetLines([{ set, create: true, add: ['10.0.0.1'], remove: [] }])).toEqual([
     'create cali40s:a hash:net family inet maxelem 65536',
     'add cali40s:a 10.0.0.1',
   ]);
-  expect(ipSetLines({ set, create: false, add: ['10.0.0.2'], remove: ['10.0.0.9'] })).toEqual([
+  expect(ipSetLines([{ set, create: false, add: ['10.0.0.2'], remove: ['10.0.0.9'] }])).toEqual([
     'del cali40s:a 10.0.0.9',
     'add cali40s:a 10.0.0.2',
+  ]);
+});
+
+test('a restore of sets is no transaction: all that closes comes before anything that opens', () => {
+  const change = { create: false, add: ['10.0.0.2'], remove: ['10.0.0.9'] };
+  const guarded = setOf('policed', ['10.0.0.2'], { gate: true, closing: new Set() });
+  const sets = [setOf('s:sender', ['10.0.0.2']), guarded, setOf('s:receiver', ['10.0.0.2'])];
+  expect(ipSetLines(sets.map((set) => ({ set, ...change })))).toEqual([
+    'del cali40s:sender 10.0.0.9',
+    'del cali40s:receiver 10.0.0.9',
+    'add cali40policed 10.0.0.2',
+    'del cali40policed 10.0.0.9',
+    'add cali40s:sender 10.0.0.2',
+    'add cali40s:receiver 10.0.0.2',
   ]);
 });
 

@@ -12,11 +12,12 @@ import { CommandError, run } from '../../src/backends/exec.ts';
 import { agentMutants } from './agent-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { mutants } from './mutants.ts';
+import { orderMutants } from './order-mutants.ts';
 import { readerMutants } from './reader-mutants.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
-const chosen = [...mutants, ...agentMutants, ...readerMutants].filter(
+const chosen = [...mutants, ...orderMutants, ...agentMutants, ...readerMutants].filter(
   ({ quick, promise, mechanism, file }) =>
     (values.quick !== true || quick === true) && `${promise} ${mechanism} ${file}`.includes(values.only ?? ''),
 );

@@ -78,7 +78,7 @@ export class IpSets {
   async apply(write: SetsWrite): Promise<ApplyResult> {
     switch (write.kind) {
       case 'write-sets':
-        if (!(await this.#changeByStanding(write.sets))) await this.#restore(write.sets.flatMap(ipSetLines));
+        if (!(await this.#changeByStanding(write.sets))) await this.#restore(ipSetLines(write.sets));
         return { kept: [] };
       case 'resize-set':
         await this.#resize(write.set);
@@ -94,7 +94,7 @@ export class IpSets {
   async #changeByStanding(sets: readonly SetWrite[]): Promise<boolean> {
     const last = sets.at(-1)?.set.name;
     if (this.#standing === undefined || last === undefined) return false;
-    const changes = sets.flatMap(ipSetLines).map((line) => `${line}\n`);
+    const changes = ipSetLines(sets).map((line) => `${line}\n`);
     return this.#standing.send({ text: changes.join('') + listOne(last), isLast: isListed(last, 1) });
   }
 
