@@ -319,6 +319,8 @@ describe.each(['open', 'closed'] as const)('an isolated pod whose interface is n
     expect(node.receive({ source: ip('203.0.113.9'), inInterface: 'eth0', ...toP })).toBe('drop');
     const out = { source: ip('10.9.0.10'), destination: ip('203.0.113.9'), inInterface: 'veth-new' };
     expect(node.receive(out)).toBe('drop');
+    // The chains of another pod accept for that pod alone.
+    expect(node.receive({ ...out, destination: ip('10.9.0.11') })).toBe('drop');
     expect(node.send({ source: ip('192.0.2.1'), ...toP })).toBe('accept');
   });
 

@@ -31,6 +31,17 @@ export const mutants: readonly Mutant[] = [
   },
   {
     promise: '2 never open',
+    mechanism: 'an isolated pod whose interface is not known sends nothing',
+    file: 'src/compile/base/host-chains.ts',
+    off: [
+      "inSet(policedSet(input.family), 'source'), lacksMark(acceptMark)],\n      drop,",
+      "inSet(policedSet(input.family), 'source'), lacksMark(acceptMark)],\n      clearMark(passMark),",
+    ],
+    test: 'test/compile/base-chains.test.ts',
+    killedBy: 'nobody gets round its policies',
+  },
+  {
+    promise: '2 never open',
     mechanism: 'a chain that is refused is closed',
     file: 'src/backends/isolate.ts',
     off: [
