@@ -136,7 +136,7 @@ test('one compare brings any kernel to any wanted state', async () => {
     }),
     { numRuns: 200 },
   );
-});
+}, 120_000);
 
 test('a history of changes, written one by one, ends where it should without a single read', async () => {
   await fc.assert(
@@ -156,7 +156,7 @@ test('a history of changes, written one by one, ends where it should without a s
     }),
     { numRuns: 200 },
   );
-});
+}, 120_000);
 
 test('wherever a program is killed, the same call ends right', async () => {
   await fc.assert(
@@ -179,7 +179,7 @@ test('wherever a program is killed, the same call ends right', async () => {
     ),
     { numRuns: 200 },
   );
-});
+}, 120_000);
 
 test('cleanup leaves what was there before', async () => {
   await fc.assert(

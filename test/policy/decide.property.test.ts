@@ -30,7 +30,7 @@ test('incremental equals from scratch', () => {
     }),
     runs,
   );
-});
+}, 120_000);
 
 test('any order of the same objects gives the same plan', () => {
   const shuffled = someHistory.chain((history) => {
@@ -48,7 +48,7 @@ test('any order of the same objects gives the same plan', () => {
     }),
     runs,
   );
-});
+}, 120_000);
 
 test('the deltas, applied one after the other, are the plan', () => {
   fc.assert(
@@ -62,7 +62,7 @@ test('the deltas, applied one after the other, are the plan', () => {
     }),
     runs,
   );
-});
+}, 120_000);
 
 test('endpoints, policies and members are what looking at every pod and policy finds', () => {
   fc.assert(
@@ -74,7 +74,7 @@ test('endpoints, policies and members are what looking at every pod and policy f
     }),
     runs,
   );
-});
+}, 120_000);
 
 test('the same among many pods', () => {
   fc.assert(
@@ -85,7 +85,7 @@ test('the same among many pods', () => {
     }),
     { numRuns: 150 },
   );
-});
+}, 120_000);
 
 /** Knows only what deltas say. Members of a set are copied, because the plan's are live. */
 class Follower {
@@ -227,4 +227,4 @@ test('objects are never changed', () => {
     }),
     { numRuns: 50 },
   );
-});
+}, 120_000);

@@ -84,4 +84,4 @@ test('matching finds what looking at every pod finds, after any changes between 
     }),
     { numRuns: 300 },
   );
-});
+}, 120_000);

@@ -87,7 +87,7 @@ test('incremental equals from scratch', () => {
     }),
     { numRuns: 150 },
   );
-});
+}, 120_000);
 
 test('applying the deltas one after the other gives the dataplane', () => {
   fc.assert(
@@ -111,7 +111,7 @@ test('applying the deltas one after the other gives the dataplane', () => {
     }),
     { numRuns: 100 },
   );
-});
+}, 120_000);
 
 test('names are within the limits, and no rule refers to what is not there', () => {
   fc.assert(
@@ -120,7 +120,7 @@ test('names are within the limits, and no rule refers to what is not there', () 
     }),
     { numRuns: 60 },
   );
-});
+}, 120_000);
 
 function problemsOf({ ipSets, tables }: Dataplane): readonly string[] {
   const longSets = [...ipSets.keys()].filter((name) => name.length > 31).map((name) => `${name}: longer than 31`);

@@ -298,7 +298,7 @@ test('no state on the way opens, and none closes what stays allowed', async () =
     // CI looks at one stream, people at new ones.
     { numRuns: 60, ...(process.env['CI'] === undefined ? {} : { seed: 20_261_122 }) },
   );
-}, 120_000);
+}, 300_000);
 
 /** What each of these rare histories does was found by the property above, or by looking for what it should find. */
 describe('found', () => {

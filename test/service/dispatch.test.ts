@@ -157,4 +157,4 @@ test('a dispatch tree has the shape of its entries, whatever their history', () 
     }),
     { numRuns: 300 },
   );
-});
+}, 120_000);

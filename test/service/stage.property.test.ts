@@ -124,7 +124,7 @@ test('incremental equals from scratch: chains, plan, diagnostics', () => {
     }),
     { numRuns: 150 },
   );
-});
+}, 120_000);
 
 test('a stage over a state that is already full takes all of it at its first call', () => {
   fc.assert(
@@ -136,7 +136,7 @@ test('a stage over a state that is already full takes all of it at its first cal
     }),
     { numRuns: 50 },
   );
-});
+}, 120_000);
 
 test('only chains that differ are said to have changed, and none refers to one that is not there', () => {
   fc.assert(
@@ -158,7 +158,7 @@ test('only chains that differ are said to have changed, and none refers to one t
     }),
     { numRuns: 60 },
   );
-});
+}, 120_000);
 
 /** Comments end at so few endpoints that histories cross the limit. */
 function few(overrides: Partial<ServiceOptions> = {}): ConstructorParameters<typeof Bench> {
