@@ -59,8 +59,12 @@ export const imageRecipes: readonly ImageRecipe[] = [
   },
   {
     name: 'agnhost',
-    // The other one is a Debian with a C library and dig, which this is.
-    names: [`${suites}/agnhost:2.63.0`, `${suites}/glibc-dns-testing:2.0.0`],
+    // The others are a Debian with a C library and dig, and one with conntrack, which this is.
+    names: [
+      `${suites}/agnhost:2.63.0`,
+      `${suites}/glibc-dns-testing:2.0.0`,
+      'registry.k8s.io/build-image/distroless-iptables:v0.9.6',
+    ],
     programs: ['agnhost', 'coredns'],
     entrypoint: ['/agnhost'],
     command: ['pause'],
