@@ -1,4 +1,7 @@
-/** Unit tests for Stryker: those of the layer in SLUICE_LAYER. Properties see every mutant and take seconds for each: left out. */
+/**
+ * Unit tests for Stryker: those of the layer in SLUICE_LAYER. Properties see every mutant and take seconds for each: left out. One worker
+ * without isolation reads each module once a run, which is most of what a mutant costs.
+ */
 import { defineConfig } from 'vitest/config';
 
 const layer = process.env['SLUICE_LAYER'] ?? 'policy';
@@ -8,5 +11,6 @@ export default defineConfig({
     include: [`test/${layer}/**/*.test.ts`],
     exclude: ['**/*.property.test.ts', 'node_modules/**'],
     testTimeout: 20_000,
+    isolate: false,
   },
 });
