@@ -22,7 +22,7 @@ export default {
   incremental: true,
   incrementalFile: `reports/mutation-${layer}-known.json`,
   concurrency: 1,
-  timeoutMS: 10_000,
+  timeoutMS: 5_000,
   reporters: ['clear-text', 'json', 'progress-append-only'],
   clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
   jsonReporter: { fileName: `reports/mutation-${layer}.json` },

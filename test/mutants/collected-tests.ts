@@ -2,6 +2,7 @@
  * What tests import in place of `vitest` while Stryker judges mutants: they are collected here once, and called as often as there are
  * mutants. As much of vitest as the unit tests of the layers use; what is missing fails when the tests are loaded.
  */
+import { relative } from 'node:path';
 import { format } from 'node:util';
 
 export { expect } from 'vitest';
@@ -30,7 +31,8 @@ let file = '';
 /** Imports one test file; its tests are in `collected` afterwards. */
 export async function collect(path: string): Promise<void> {
   file = path;
-  suite = suiteOf(path, undefined);
+  // Where the tree is copied to is no part of a test's name: what was judged before is known again by it.
+  suite = suiteOf(relative(process.cwd(), path), undefined);
   await import(path);
 }
 

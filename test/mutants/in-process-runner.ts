@@ -3,12 +3,11 @@
  * here the tests are loaded once, by Node itself, and a mutant costs what its tests cost. A mutant that leaves something behind which
  * makes a test fail is noticed, and the next one gets a process of its own.
  */
-import { globSync } from 'node:fs';
 import { registerHooks } from 'node:module';
-import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { format } from 'node:util';
 import { collect, type CollectedTest, collected } from './collected-tests.ts';
+import { isOfTime, testFilesOf } from './layer-tests.ts';
 
 /** What Stryker's instrumented code reads and counts. */
 interface Instrumented {
@@ -16,13 +15,26 @@ interface Instrumented {
   currentTestId?: string | undefined;
   hitCount?: number | undefined;
   hitLimit?: number | undefined;
-  mutantCoverage?: unknown;
+  mutantCoverage?: { readonly static: object; readonly perTest: Readonly<Record<string, unknown>> };
 }
 
 interface MutantRun {
   readonly activeMutant: { readonly id: string };
   readonly testFilter?: readonly string[];
   readonly hitLimit?: number;
+}
+
+/** As Stryker numbers them. */
+const passed = 0;
+const failed = 1;
+
+interface TestResult {
+  readonly id: string;
+  readonly name: string;
+  readonly fileName: string;
+  readonly timeSpentMs: number;
+  readonly status: typeof passed | typeof failed;
+  readonly failureMessage?: string;
 }
 
 const standIn = new URL('collected-tests.ts', import.meta.url).href;
@@ -32,12 +44,15 @@ const instrumented: Instrumented = {};
 
 class InProcessRunner {
   #runs = 0;
+  /** Of each test, in the first run: the cheap ones first, for the first that fails ends the judgement. */
+  readonly #spentMs = new Map<string, number>();
   #isSpoiled = false;
   /** A rejection that no test has waited for. */
   #stray: string | undefined;
 
+  /** Code that also runs when the tests are loaded is loaded once, unchanged: a mutant is on only while its tests run. */
   capabilities(): { readonly reloadEnvironment: boolean } {
-    return { reloadEnvironment: false };
+    return { reloadEnvironment: true };
   }
 
   async init(): Promise<void> {
@@ -49,20 +64,31 @@ class InProcessRunner {
     process.on('unhandledRejection', (reason) => {
       this.#stray = format(reason);
     });
-    for (const file of testFiles()) await collect(file);
+    for (const file of testFilesOf(layer)) await collect(file);
   }
 
+  /** Every test is called twice, the second time in reverse order: one that needs another before it, or cannot be repeated, judges nothing. */
   async dryRun(): Promise<unknown> {
-    const tests: unknown[] = [];
-    for (const test of collected) {
-      const started = performance.now();
-      instrumented.currentTestId = test.id;
-      const failure = await this.#failureOf(test);
-      instrumented.currentTestId = undefined;
-      const told = { id: test.id, name: test.id, fileName: test.file, timeSpentMs: performance.now() - started };
-      tests.push(failure === undefined ? { ...told, status: 0 } : { ...told, status: 1, failureMessage: failure });
+    const judging = collected.filter(({ id }) => !isOfTime(id));
+    const results = new Map<string, TestResult>();
+    for (const test of judging) results.set(test.id, await this.#try(test));
+    for (const test of judging.toReversed()) {
+      const again = await this.#try(test);
+      if (again.status === failed && results.get(test.id)?.status === passed) results.delete(test.id);
     }
-    return { status: 'complete', tests, mutantCoverage: instrumented.mutantCoverage };
+    const { static: atLoad, perTest } = instrumented.mutantCoverage ?? { static: {}, perTest: {} };
+    const kept = Object.fromEntries(Object.entries(perTest).filter(([id]) => results.has(id)));
+    return { status: 'complete', tests: [...results.values()], mutantCoverage: { static: atLoad, perTest: kept } };
+  }
+
+  async #try(test: CollectedTest): Promise<TestResult> {
+    const started = performance.now();
+    instrumented.currentTestId = test.id;
+    const failure = await this.#failureOf(test);
+    instrumented.currentTestId = undefined;
+    const told = { id: test.id, name: test.id, fileName: test.file, timeSpentMs: performance.now() - started };
+    this.#spentMs.set(test.id, told.timeSpentMs);
+    return failure === undefined ? { ...told, status: passed } : { ...told, status: failed, failureMessage: failure };
   }
 
   async mutantRun({ activeMutant, testFilter, hitLimit }: MutantRun): Promise<unknown> {
@@ -71,7 +97,9 @@ class InProcessRunner {
     this.#runs += 1;
     Object.assign(instrumented, { activeMutant: activeMutant.id, hitCount: 0, hitLimit });
     const chosen = testFilter === undefined ? undefined : new Set(testFilter);
-    const tests = collected.filter(({ id }) => chosen?.has(id) !== false);
+    const tests = collected
+      .filter(({ id }) => chosen?.has(id) !== false)
+      .toSorted((a, b) => this.#cost(a) - this.#cost(b));
     const killer = await this.#firstFailure(tests);
     const hits = instrumented.hitCount ?? 0;
     Object.assign(instrumented, { activeMutant: undefined, hitCount: undefined, hitLimit: undefined });
@@ -82,6 +110,10 @@ class InProcessRunner {
       if (this.#runs > 1) throw new Error(`${killer.test.id} fails without a mutant, too`);
     }
     return { status: 'killed', killedBy: [killer.test.id], failureMessage: killer.failure, nrOfTests: tests.length };
+  }
+
+  #cost({ id }: CollectedTest): number {
+    return this.#spentMs.get(id) ?? 0;
   }
 
   async #firstFailure(tests: readonly CollectedTest[]): Promise<{ test: CollectedTest; failure: string } | undefined> {
@@ -101,14 +133,6 @@ class InProcessRunner {
       return format(error);
     }
   }
-}
-
-/** Properties see most mutants but take seconds for one that survives: last, and only where they are asked for. */
-function testFiles(): readonly string[] {
-  const files = globSync(`test/${layer}/**/*.test.ts`).map((file) => resolve(file));
-  const isProperty = (file: string): boolean => file.endsWith('.property.test.ts');
-  const quick = files.filter((file) => !isProperty(file)).toSorted();
-  return process.env['SLUICE_PROPERTIES'] === undefined ? quick : [...quick, ...files.filter(isProperty).toSorted()];
 }
 
 export const strykerPlugins = [

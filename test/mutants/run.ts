@@ -1,7 +1,7 @@
 /**
- * `npm run test:mutants`: switches every mechanism of mutants.ts, agent-mutants.ts and reader-mutants.ts off, one at a time and in a copy
- * of the tree, and runs the test that must notice. Prints `mechanism -> failing test`. A mechanism that nobody misses, or one that is not
- * where the table says, fails the run.
+ * `npm run test:mutants`: switches every mechanism of the tables beside this file off, one at a time and in a copy of the tree, and runs
+ * the test that must notice. Prints `mechanism -> failing test`. A mechanism that nobody misses, or one that is not where its table says,
+ * fails the run.
  * `--quick`: the short list of the continuous check. `--only TEXT`: those whose promise, mechanism or file has the text.
  */
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CommandError, run } from '../../src/backends/exec.ts';
 import { agentMutants } from './agent-mutants.ts';
+import { decisionMutants } from './decision-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { mutants } from './mutants.ts';
 import { orderMutants } from './order-mutants.ts';
@@ -17,7 +18,7 @@ import { readerMutants } from './reader-mutants.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const { values } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
-const chosen = [...mutants, ...orderMutants, ...agentMutants, ...readerMutants].filter(
+const chosen = [...mutants, ...orderMutants, ...agentMutants, ...decisionMutants, ...readerMutants].filter(
   ({ quick, promise, mechanism, file }) =>
     (values.quick !== true || quick === true) && `${promise} ${mechanism} ${file}`.includes(values.only ?? ''),
 );

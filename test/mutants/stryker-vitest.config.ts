@@ -1,15 +1,10 @@
-/**
- * Unit tests for Stryker: those of the layer in SLUICE_LAYER. Properties see every mutant and take seconds for each: left out. One worker
- * without isolation reads each module once a run, which is most of what a mutant costs.
- */
+/** For Stryker's own runner (`SLUICE_RUNNER=vitest`): one worker without isolation reads each module once a run, most of what a mutant costs. */
 import { defineConfig } from 'vitest/config';
-
-const layer = process.env['SLUICE_LAYER'] ?? 'policy';
+import { testFilesOf } from './layer-tests.ts';
 
 export default defineConfig({
   test: {
-    include: [`test/${layer}/**/*.test.ts`],
-    exclude: ['**/*.property.test.ts', 'node_modules/**'],
+    include: [...testFilesOf(process.env['SLUICE_LAYER'] ?? 'policy')],
     testTimeout: 20_000,
     isolate: false,
   },

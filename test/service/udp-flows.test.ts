@@ -84,6 +84,13 @@ test('a nodePort that answers on chosen addresses is not the node’s own port e
 type Side = readonly [ServiceShape, (typeof one)[]];
 const changes: readonly (readonly [string, Side, Side, boolean])[] = [
   ['nothing', [dns, [one]], [dns, [one]], false],
+  ['nothing, of one that serves nobody', [dns, []], [dns, []], false],
+  [
+    'one address of two',
+    [{ ...dns, externalIps: ['5.6.7.8', '5.6.7.9'] }, [one]],
+    [{ ...dns, externalIps: ['5.6.7.8'] }, [one]],
+    true,
+  ],
   ['one endpoint more', [dns, [one]], [dns, [one, two]], false],
   ['the first endpoint', [dns, []], [dns, [one]], true],
   ['one endpoint less', [dns, [one, two]], [dns, [one]], true],

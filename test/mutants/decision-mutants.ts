@@ -1,0 +1,85 @@
+/** Decisions that no test had missed when Stryker changed them (docs/reliability.md), how to switch each off, and the test that must notice. */
+
+import type { Mutant } from './mutant.ts';
+
+export const decisionMutants: readonly Mutant[] = [
+  {
+    promise: 'decisions',
+    mechanism: 'a policy that is gone isolates nobody who comes later',
+    file: 'src/policy/subjects.ts',
+    off: ['if (before !== undefined) unfile(key, before, subjects);', ''],
+    test: 'test/policy/decide-arrivals.test.ts',
+    killedBy: 'is not isolated by one',
+  },
+  {
+    promise: 'decisions',
+    mechanism: 'a pod that comes after a policy makes it active',
+    file: 'src/policy/subjects.ts',
+    off: ['for (const subscription of selectedBy) this.#count(subscription, 1);', ''],
+    test: 'test/policy/decide-arrivals.test.ts',
+    killedBy: 'is isolated by those that select it',
+  },
+  {
+    promise: 'decisions',
+    mechanism: 'a pod that changes is told, though its policies are the same',
+    file: 'src/policy/decide.ts',
+    off: ['return a.pod === b.pod && isSameList', 'return isSameList'],
+    test: 'test/policy/decide-arrivals.test.ts',
+    killedBy: 'a pod that changes is told',
+  },
+  {
+    promise: '8 members',
+    mechanism: 'a namespace that keeps its label keeps its members',
+    file: 'src/policy/membership.ts',
+    off: ['const left = before.filter((scope) => !after.includes(scope));', 'const left = before;'],
+    test: 'test/policy/decide-arrivals.test.ts',
+    killedBy: 'its pods stay members',
+  },
+  {
+    promise: '8 members',
+    mechanism: 'a namespace that loses its label loses its members',
+    file: 'src/policy/membership.ts',
+    off: ['const entered = after.filter((scope) => !before.includes(scope));', 'const entered = after;'],
+    test: 'test/policy/decide-arrivals.test.ts',
+    killedBy: 'no longer than the label is there',
+  },
+  {
+    promise: '8 members',
+    mechanism: 'a set that nobody asks for any more is filled no longer',
+    file: 'src/policy/membership.ts',
+    off: ['this.#index.delete(set);', ''],
+    test: 'test/policy/decide-arrivals.test.ts',
+    killedBy: 'is forgotten',
+  },
+  {
+    promise: '8 members',
+    mechanism: 'peers of a family that is not served are left out',
+    file: 'src/policy/member-set.ts',
+    off: ['this.#families.get(family)?.add(member)', 'this.#families.get(family)!.add(member)'],
+    test: 'test/policy/decide-arrivals.test.ts',
+    killedBy: 'of a family that is not served',
+  },
+  {
+    promise: '3 only our own',
+    mechanism: 'a hook with our hash and another target is not ours',
+    file: 'src/dataplane/observed.ts',
+    off: ['`${hash} ${target}`', 'hash'],
+    test: 'test/dataplane/diff.test.ts',
+    killedBy: 'our hash before another target',
+  },
+  {
+    promise: '4 order',
+    mechanism: 'a set that is held for a moment is destroyed with the write',
+    file: 'src/backends/kernel-writer.ts',
+    off: ['await this.#waitForKept(dataplane);\n        return none;', 'return none;'],
+    test: 'test/backends/kept-sets.test.ts',
+    killedBy: 'goes with the write itself',
+  },
+  {
+    promise: '9 drift',
+    mechanism: 'what is refused is no drift',
+    file: 'src/backends/kernel-writer.ts',
+    off: ['return this.#refusals.withoutRefused(dataplane);', 'return dataplane;'],
+    test: 'test/backends/refused-look.test.ts',
+  },
+];
