@@ -7,7 +7,7 @@ import { registerHooks } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { format } from 'node:util';
 import { collect, type CollectedTest, collected } from './collected-tests.ts';
-import { isOfTime, testFilesOf } from './layer-tests.ts';
+import { isOfTime, slowest, testFilesOf, withSlowTests } from './layer-tests.ts';
 
 /** What Stryker's instrumented code reads and counts. */
 interface Instrumented {
@@ -73,8 +73,11 @@ class InProcessRunner {
     const results = new Map<string, TestResult>();
     for (const test of judging) results.set(test.id, await this.#try(test));
     for (const test of judging.toReversed()) {
+      const before = process.cpuUsage();
       const again = await this.#try(test);
-      if (again.status === failed && results.get(test.id)?.status === passed) results.delete(test.id);
+      const { user, system } = process.cpuUsage(before);
+      const isDependent = again.status === failed && results.get(test.id)?.status === passed;
+      if (isDependent || (user + system > slowest * 1000 && !withSlowTests)) results.delete(test.id);
     }
     const { static: atLoad, perTest } = instrumented.mutantCoverage ?? { static: {}, perTest: {} };
     const kept = Object.fromEntries(Object.entries(perTest).filter(([id]) => results.has(id)));

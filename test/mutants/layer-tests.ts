@@ -4,13 +4,17 @@ import { resolve } from 'node:path';
 
 const alsoJudging: Readonly<Record<string, readonly string[]>> = { dataplane: ['backends', 'compile', 'service'] };
 
-/** Properties see most mutants but take seconds for one that survives: last, and only where SLUICE_PROPERTIES asks for them. */
+/** Properties and slow tests see most mutants but take seconds for one that survives: only where SLUICE_SLOW asks for them. */
+export const withSlowTests = process.env['SLUICE_SLOW'] !== undefined;
+/** Milliseconds of processor time. */
+export const slowest = 150;
+
 export function testFilesOf(layer: string): readonly string[] {
   const folders = [layer, ...(alsoJudging[layer] ?? [])];
   const files = folders.flatMap((folder) => globSync(`test/${folder}/**/*.test.ts`).toSorted());
   const isProperty = (file: string): boolean => file.endsWith('.property.test.ts');
   const quick = files.filter((file) => !isProperty(file));
-  const chosen = process.env['SLUICE_PROPERTIES'] === undefined ? quick : [...quick, ...files.filter(isProperty)];
+  const chosen = withSlowTests ? [...quick, ...files.filter(isProperty)] : quick;
   return chosen.map((file) => resolve(file));
 }
 

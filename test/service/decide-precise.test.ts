@@ -196,3 +196,34 @@ test('an endpoint that serves while it ends is used by nobody as long as one is 
     { used: false, why: 'not-ready' },
   ]);
 });
+
+describe('hints for nodes', () => {
+  const hinted = (address: string, ...hintNodes: readonly string[]) => endpoint(address, 'there', { hintNodes });
+  test.each([
+    ['all have one, and one is for this node', [hinted('10.1.0.1', 'here'), hinted('10.1.0.2', 'there')], ['10.1.0.1']],
+    ['one has none', [hinted('10.1.0.1', 'here'), hinted('10.1.0.2')], ['10.1.0.1', '10.1.0.2']],
+    ['none is for this node', [hinted('10.1.0.1', 'there'), hinted('10.1.0.2', 'there')], ['10.1.0.1', '10.1.0.2']],
+  ] as const)('%s', (_, endpoints, expected) => {
+    const bench = new Bench().set(service(key), slice(key, endpoints));
+    expect(bench.port(key).clusterEndpoints.map(({ address }) => address)).toEqual(expected);
+  });
+});
+
+test('policy Local rejects where nobody in the cluster can be used, and drops where somebody elsewhere can', () => {
+  const shape = { type: 'NodePort', externalTrafficPolicy: 'Local', ports: [{ nodePort: 30_080 }] } as const;
+  const reach = (one: Partial<Endpoint>) =>
+    new Bench().set(service(key, shape), slice(key, [endpoint('10.1.0.1', 'there', one)])).port(key).external;
+  expect([reach({}), reach(servingTerminating), reach(notReady)]).toEqual(['drop', 'drop', 'reject']);
+});
+
+test('a Service that was made anew is younger than it was', () => {
+  const bench = new Bench().set(service('ns/a', { createdAtMs: 1000 }), service('ns/b', { createdAtMs: 2000 }));
+  expect(bench.port('ns/a').yielded.size).toBe(0);
+  bench.set(service('ns/a', { createdAtMs: 3000 }));
+  expect([bench.port('ns/a').yielded.size, bench.port('ns/b').yielded.size]).toEqual([1, 0]);
+});
+
+test('nothing is said of a Service that is not served here', () => {
+  const bench = new Bench().set(service(key, { headless: true, clusterIps: [], healthCheckNodePort: 70_000 }));
+  expect([bench.planned(key).ports, bench.diagnostics]).toEqual([[], []]);
+});
