@@ -46,7 +46,7 @@ test('a /0 among the source ranges admits everybody: there is no range for the n
 });
 
 test('a planned endpoint knows its zone and its pod', () => {
-  const pod = { namespace: 'ns', name: 'web-0' };
+  const pod = 'ns/web-0';
   const bench = new Bench().set(service(key), slice(key, [endpoint('10.1.0.1', 'here', { zone: 'zone-a', pod })]));
   expect(bench.port(key).endpoints).toMatchObject([{ zone: 'zone-a', pod, nodeName: 'here' }]);
 });
@@ -118,11 +118,11 @@ test('the oldest of three has the frontend, in whatever order they come', () => 
   }
 });
 
-test.each([
+test.each<[string, readonly string[]]>([
   ['spec.clusterIP', ['spec.clusterIP']],
   ['spec.clusterIPs', ['spec.clusterIPs']],
   ['spec.clusterIPs', ['spec.clusterIP', 'spec.clusterIPs']],
-] as const)('a ClusterIP that is another’s is told at %s, where the manifest has %s', (path, paths) => {
+])('a ClusterIP that is another’s is told at %s, where the manifest has %s', (path, paths) => {
   const bench = new Bench().set(service('ns/a'), service('ns/b', { location: location(...paths) }));
   const line = 2 + paths.indexOf(path);
   expect(bench.diagnostics).toMatchObject([{ object: 'Service ns/b', path, file: 'web.yaml', line }]);
