@@ -22,6 +22,8 @@ import { isEnvironmentFailure } from './failure.ts';
 export interface DataplaneWriter {
   resync(dataplane: Dataplane, options?: ResyncOptions): Promise<WriteReport>;
   update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
+  /** The kernel had not yet let go of sets when they were to be destroyed: any update tries again. */
+  readonly hasKeptSets: boolean;
   /** What of it can be in the kernel, as far as is known. */
   possible(dataplane: Dataplane): Dataplane;
   /** As it was when last read or written. */
@@ -120,7 +122,7 @@ export class KernelKeeper {
     const doubtful = this.#doubtful;
     this.#doubtful = nothing;
     try {
-      if (!this.#hasWritten || this.#isUnfinished || !isEmpty(update.delta)) await this.#write(update, dataplane);
+      if (!this.#isUpToDate(update)) await this.#write(update, dataplane);
       const scope = unionOf(doubtful, await this.#look(dataplane));
       if (!isNothing(scope)) await this.#compare(dataplane, scope);
     } catch (error) {
@@ -133,10 +135,15 @@ export class KernelKeeper {
     this.#observeLatencies();
   }
 
+  #isUpToDate({ delta }: Update): boolean {
+    return this.#hasWritten && !this.#isUnfinished && isEmpty(delta) && !this.#options.writer.hasKeptSets;
+  }
+
   /** The same look beside the loop, which need not even be woken where all is well. What a write under way changes may be taken for drift. */
   async seesDrift(dataplane: Dataplane): Promise<boolean> {
     const { drift, writer } = this.#options;
     if (drift === undefined || !this.#hasWritten || this.#isUnfinished) return false;
+    if (writer.hasKeptSets) return true;
     try {
       return !isNothing(await drift.look(writer.possible(dataplane)));
     } catch (error) {

@@ -75,6 +75,11 @@ export class KernelWriter {
     return this.#observed;
   }
 
+  /** Sets of an earlier write are still to be destroyed: any update does it. */
+  get hasKeptSets(): boolean {
+    return this.#kept.size > 0;
+  }
+
   get refusals(): readonly Refusal[] {
     return this.#refusals.all;
   }

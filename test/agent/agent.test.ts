@@ -267,6 +267,24 @@ describe('drift', () => {
     expect(started.agent.kernel.driftRepairs).toBe(1);
   });
 
+  test('a set that the kernel holds longer than its last rule is destroyed by the next look, and is no drift', async () => {
+    await bringUp();
+    const { kernel } = started;
+    const name = 'cali40s:LrVD8vMIGQDyv8Y7sPFB1Ge';
+    // Once at first, three times more with the write itself.
+    kernel.heldSets = 4;
+    const gone = { type: 'delete', kind: 'NetworkPolicy', key: 'default/allow-db-access' } as const;
+    started.source.deliver({ changes: [gone], synced: true });
+    await run(started);
+    await expect.poll(() => kernel.heldSets, { timeout: 5000 }).toBe(0);
+    await run(started);
+    expect(kernel.sets.has(name, 'inet')).toBe(true);
+    await run(started, 5000);
+    await run(started);
+    expect(kernel.sets.has(name, 'inet')).toBe(false);
+    expect(started.agent.kernel.driftRepairs).toBe(0);
+  });
+
   test('the look reads no rules and writes nothing while all is well', async () => {
     await bringUp();
     const calls = started.kernel.calls.length;

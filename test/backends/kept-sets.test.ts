@@ -51,6 +51,16 @@ test('the next write destroys it, whatever it is about', async () => {
   expect(kernel.sets.has(old.name, 'inet')).toBe(false);
 });
 
+test('that there is one is told, until it is gone or given up', async () => {
+  const { writer } = await setUp(1);
+  expect(writer.hasKeptSets).toBe(true);
+  await writer.update(nothing, after);
+  expect(writer.hasKeptSets).toBe(false);
+  const { writer: held } = await setUp(Infinity);
+  for (let round = 0; round < 4; round += 1) await held.update(nothing, after);
+  expect(held.hasKeptSets).toBe(false);
+});
+
 test('a compare destroys it before it looks: it is nobody else doing', async () => {
   const { kernel, writer } = await setUp(1);
   expect(await writer.resync(after)).toMatchObject({ differenceCount: 0 });

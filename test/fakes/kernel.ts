@@ -19,6 +19,8 @@ export class FakeKernel {
   readonly calls: FakeCall[] = [];
   /** A rule that the kernel refuses, as netfilter would: by its text. */
   refuses: (rule: string) => boolean = () => false;
+  /** How often no set can be destroyed: the kernel lets go of one a moment after its last rule. */
+  heldSets = 0;
   readonly #tables = new Map<string, FakeTable>();
   readonly #failures: { readonly program: RegExp; readonly error: CommandError }[] = [];
 
@@ -50,6 +52,11 @@ export class FakeKernel {
     const failure = this.#failures.findIndex(({ program }) => program.test(argv[0]));
     const [failed] = failure < 0 ? [] : this.#failures.splice(failure, 1);
     if (failed !== undefined) throw failed.error;
+    if (this.heldSets > 0 && options.input?.startsWith('destroy ') === true) {
+      this.heldSets -= 1;
+      const stderr = 'ipset v7.17: Error in line 1: Set cannot be destroyed: it is in use by a kernel component';
+      throw new CommandError({ argv, exitCode: 1, stderr });
+    }
     return { stdout: this.#answer(argv, options.input ?? ''), stderr: '', durationMs: 1 };
   };
 
