@@ -25,7 +25,7 @@ export const mutants: readonly Mutant[] = [
     promise: '1 nothing before the snapshot',
     mechanism: 'the preflight comes before the first write',
     file: 'src/agent/agent.ts',
-    off: ['await this.#parts.checkMachine?.();', ''],
+    off: ['await checkMachine?.();', ''],
     test: 'test/agent/promises.test.ts',
     killedBy: 'nothing is written before the machine',
   },
