@@ -28,7 +28,7 @@ export async function clearCgroup(name: string): Promise<void> {
   }
   const hierarchies = [mount, ...readdirSync(mount).map((entry) => join(mount, entry))];
   for (const folder of hierarchies.map((hierarchy) => join(hierarchy, name))) {
-    if (existsSync(folder)) removeCgroup(folder);
+    await removeCgroup(folder, deadline);
   }
 }
 
@@ -63,9 +63,19 @@ function listing(): string {
   return existsSync(join(mount, 'cgroup.controllers')) ? mount : join(mount, 'pids');
 }
 
-function removeCgroup(folder: string): void {
-  for (const child of childrenOf(folder)) removeCgroup(child);
-  rmdirSync(folder);
+/** A process that has ended is in its cgroup until the kernel has taken it apart. */
+async function removeCgroup(folder: string, deadline: number): Promise<void> {
+  if (!existsSync(folder)) return;
+  for (const child of childrenOf(folder)) await removeCgroup(child, deadline);
+  for (;;) {
+    try {
+      return rmdirSync(folder);
+    } catch (error) {
+      const isBusy = error instanceof Error && 'code' in error && error.code === 'EBUSY';
+      if (!isBusy || Date.now() > deadline) throw error;
+      await sleep(20);
+    }
+  }
 }
 
 function childrenOf(folder: string): readonly string[] {
