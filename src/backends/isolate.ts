@@ -42,6 +42,7 @@ async function isolate(write: KernelWrite, error: RefusedError, target: Isolatio
     case 'resize-set':
       return target.refuse({ kind: 'set', set: write.set, message: error.message });
     case 'destroy-sets':
+    case 'trim-chains':
       throw error;
   }
 }

@@ -41,6 +41,7 @@ export class KernelBackend implements Backend {
       case 'destroy-sets':
         return this.#ipSets.apply(write);
       case 'write-chains':
+      case 'trim-chains':
       case 'remove-chains':
       case 'write-hooks':
         await this.#iptables.apply(write);

@@ -236,11 +236,15 @@ export class KernelWriter {
     }
   }
 
-  /** The writes of one step go side by side; the first failure counts when all have ended. */
+  /**
+   * One write at a time, of the families too: the kernel takes no two transactions at once, and an iptables-restore that another one
+   * has overtaken reads everything again. The first failure of a step counts when all of it was tried.
+   */
   async #execute(steps: readonly Step[], apply: (write: KernelWrite) => Promise<void>): Promise<void> {
     for (const { writes } of steps) {
-      const results = await Promise.allSettled(writes.map(apply));
-      for (const result of results) if (result.status === 'rejected') throw result.reason;
+      const failures: unknown[] = [];
+      for (const write of writes) await apply(write).catch((error: unknown) => failures.push(error));
+      if (failures.length > 0) throw failures[0];
     }
   }
 

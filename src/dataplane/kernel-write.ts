@@ -20,6 +20,14 @@ export interface HookWrite {
   readonly appends: readonly string[];
 }
 
+export interface ChainTrim {
+  readonly name: string;
+  /** How many rules stay, from the top. */
+  readonly stay: number;
+  /** How many lie below them. */
+  readonly go: number;
+}
+
 /** One call of one program. Everything in it about rules is one family's one table: one transaction. */
 export type KernelWrite =
   | { readonly kind: 'write-sets'; readonly sets: readonly SetWrite[] }
@@ -33,6 +41,15 @@ export type KernelWrite =
       readonly table: TableName;
       /** Leaves first. Each is replaced as a whole. */
       readonly chains: readonly Chain[];
+      /** Chains whose present rules stay for now, out of reach below the new ones, until `trim-chains`. */
+      readonly covered?: ReadonlySet<string>;
+    }
+  /** Takes away what lies below the rules of `covered` chains; it has no rules of its own, so nothing has to be waited for. */
+  | {
+      readonly kind: 'trim-chains';
+      readonly family: IpFamily;
+      readonly table: TableName;
+      readonly chains: readonly ChainTrim[];
     }
   /** Emptied, then deleted; nothing else is in the transaction. */
   | {
@@ -48,7 +65,7 @@ export type KernelWrite =
       readonly hooks: readonly HookWrite[];
     };
 
-/** Steps go one after the other; the writes of one step are of different families and may run side by side. */
+/** Steps go one after the other, and so do the writes of one, which are of different families and do not need each other. */
 export interface Step {
   readonly writes: readonly KernelWrite[];
 }

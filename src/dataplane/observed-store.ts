@@ -54,6 +54,8 @@ export class ObservedStore implements ObservedDataplane {
       case 'write-chains':
         for (const chain of write.chains) this.confirm(write.family, write.table, chain);
         return;
+      case 'trim-chains':
+        return;
       case 'remove-chains':
         for (const name of write.names) this.tables[write.family][write.table].chains.delete(name);
         return;

@@ -5,13 +5,15 @@ import type { Action, Chain } from './rule.ts';
 export interface PieceLimits {
   readonly lines: number;
   readonly chains: number;
+  /** Whether a change of several transactions deletes old rules in the end, all together (delete-last.ts). */
+  readonly deletesLast?: boolean;
 }
 
 /**
  * iptables-nft-restore (1.8.9): the cost of a transaction grows with the square of its size. 200 chains are about 30 services; 5,000
  * services of 5 endpoints cost a third less than in pieces of 700, and below 200 the transactions themselves cost more than they save.
  */
-export const nftPieces: PieceLimits = { lines: 5_000, chains: 200 };
+export const nftPieces: PieceLimits = { lines: 5_000, chains: 200, deletesLast: true };
 /** iptables-legacy-restore copies the whole table for each transaction, however small: few and large ones are cheaper. */
 export const legacyPieces: PieceLimits = { lines: 50_000, chains: 20_000 };
 

@@ -5,6 +5,7 @@
 import { ipFamilies } from './dataplane.ts';
 import type { Dataplane, DataplaneDelta } from './dataplane.ts';
 import { closedStaleChain, narrowedCheck, withoutSet } from './closed-chain.ts';
+import { deletingLast } from './delete-last.ts';
 import type { ChainPlace, KernelDiff, SetDiff, TableDiff } from './diff.ts';
 import { diffDataplane, diffDelta } from './diff.ts';
 import type { HookWrite, KernelWrite, SetWrite, Step } from './kernel-write.ts';
@@ -27,7 +28,7 @@ export function planSteps(
   observed: ObservedDataplane,
   limits: PieceLimits = nftPieces,
 ): readonly Step[] {
-  return stepsOf(diffDelta(delta, observed), dataplane, limits);
+  return stepsOf(diffDelta(delta, observed), dataplane, limits, observed);
 }
 
 /** For a full compare: at start, after a failed write, on drift, on the slow timer. */
@@ -67,22 +68,31 @@ export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = n
 /**
  * The steps of a diff that was worked out before. A gate exists before the chains that refer to it, lets go of members first, unless it
  * closes, and lets in only those for whom it closes. So does a set that is there already where rules in force change: what is about to go must not let
- * a new member through.
+ * a new member through. `observed`, where it is sure what the chains hold, lets old rules go last.
  */
-export function stepsOf({ sets, tables }: KernelDiff, dataplane: Dataplane, limits: PieceLimits): readonly Step[] {
+export function stepsOf(
+  { sets, tables }: KernelDiff,
+  dataplane: Dataplane,
+  limits: PieceLimits,
+  observed?: ObservedDataplane,
+): readonly Step[] {
   const reopened = retypeReferrers(sets, dataplane);
   const isChange = tables.some(changesRules);
   const { early, late } = inTwo(sets, isChange);
   const isLate = (set: IpSet): boolean => set.gate === true || isChange;
+  const written = chainSteps(tables, reopened, limits);
+  const isCovering = limits.deletesLast === true && observed !== undefined && reopened.size === 0;
+  const { steps, trims } = isCovering ? deletingLast(written, observed) : { steps: written, trims: [] };
   return [
     ...retypeSteps(sets, dataplane),
     ...setSteps(early),
     ...resizeSteps(sets, (set) => !isLate(set)),
-    ...chainSteps(tables, reopened, limits),
+    ...steps,
     ...setSteps(late),
     ...resizeSteps(sets, isLate),
     ...hookSteps(tables, inwards, (hook) => !isRemoval(hook)),
     ...hookSteps(tables, outwards, isRemoval),
+    ...trims,
     ...removeChainSteps(tables, limits),
     ...destroySteps(sets.destroy),
   ];

@@ -1,12 +1,16 @@
 /** Kernel writes as text for iptables-restore and ipset restore. One restore input holds one table. */
 import { bitsOf } from '../lib/ip.ts';
+import { unreachable } from '../lib/unreachable.ts';
 import type { HookWrite, KernelWrite, SetWrite } from './kernel-write.ts';
 import { temporarySetName } from './names.ts';
 import { renderChain, renderRules } from './render.ts';
-import type { Hook, IpSet, Rule } from './rule.ts';
+import type { Chain, Hook, IpSet, Rule } from './rule.ts';
 import { maxElements } from './set-size.ts';
 
-export type TableWrite = Extract<KernelWrite, { kind: 'write-chains' | 'remove-chains' | 'write-hooks' }>;
+export type TableWrite = Extract<
+  KernelWrite,
+  { kind: 'write-chains' | 'trim-chains' | 'remove-chains' | 'write-hooks' }
+>;
 
 /** A restore input, and which chain each of its lines is about (none for the frame). */
 export interface RestoreInput {
@@ -15,27 +19,48 @@ export interface RestoreInput {
   readonly chainOfLine: readonly (string | undefined)[];
 }
 
-/** `:chain`, `-A` and `-X` lines; -I and -D for hooks alone. */
+/** `:chain`, `-A` and `-X` lines; -I and -D for hooks and for chains whose old rules go later. */
 export function tableInput(write: TableWrite): RestoreInput {
   const lines: string[] = [`*${write.table}`];
   const chainOfLine: (string | undefined)[] = [undefined];
-  const push = (chain: string, line: string): void => {
+  for (const [chain, line] of linesOf(write)) {
     lines.push(line);
     chainOfLine.push(chain);
-  };
-  if (write.kind === 'write-chains') {
-    // All declared before any rule: chains of one transaction may refer to each other.
-    for (const { name } of write.chains) push(name, `:${name} - -`);
-    for (const chain of write.chains) for (const line of renderChain(chain)) push(chain.name, line);
-  } else if (write.kind === 'remove-chains') {
-    for (const name of write.names) push(name, `:${name} - -`);
-    for (const name of write.names) push(name, `-X ${name}`);
-  } else {
-    for (const hook of write.hooks) for (const line of hookLines(hook)) push(hook.chain, line);
   }
   lines.push('COMMIT', '');
   chainOfLine.push(undefined);
   return { text: lines.join('\n'), chainOfLine };
+}
+
+type ChainLine = readonly [chain: string, line: string];
+
+function linesOf(write: TableWrite): Iterable<ChainLine> {
+  switch (write.kind) {
+    case 'write-chains':
+      return chainLines(write);
+    case 'trim-chains':
+      return write.chains.flatMap(({ name, stay, go }) =>
+        Array.from({ length: go }, (): ChainLine => [name, `-D ${name} ${stay + 1}`]),
+      );
+    case 'remove-chains':
+      return [
+        ...write.names.map((name): ChainLine => [name, `:${name} - -`]),
+        ...write.names.map((name): ChainLine => [name, `-X ${name}`]),
+      ];
+    case 'write-hooks':
+      return write.hooks.flatMap((hook) => hookLines(hook).map((line): ChainLine => [hook.chain, line]));
+    default:
+      return unreachable(write);
+  }
+}
+
+function* chainLines({ chains, covered }: Extract<TableWrite, { kind: 'write-chains' }>): Generator<ChainLine> {
+  // All declared before any rule: chains of one transaction may refer to each other.
+  for (const { name } of chains) if (covered?.has(name) !== true) yield [name, `:${name} - -`];
+  for (const chain of chains) {
+    const lines = covered?.has(chain.name) === true ? coveringLines(chain) : renderChain(chain);
+    for (const line of lines) yield [chain.name, line];
+  }
 }
 
 /** `-A` lines of the hooks of one built-in chain and one position, hash comments included. */
@@ -45,6 +70,12 @@ export function renderHooks(hooks: readonly Hook[]): readonly string[] {
   const caliLines = renderRules(chain, 'cali', caliRules);
   const lineOf = new Map<Rule, string | undefined>(caliRules.map((rule, index) => [rule, caliLines[index]]));
   return hooks.map(({ style, rule }) => (style === 'kube' ? undefined : lineOf.get(rule)) ?? kubeLine(chain, rule));
+}
+
+/** The whole chain above what is in it: whoever has passed these rules returns, as from the end of the chain. */
+function coveringLines(chain: Chain): readonly string[] {
+  const lines = [...renderChain(chain), `-A ${chain.name} -j RETURN`];
+  return lines.toReversed().map((line) => `-I${line.slice('-A'.length)}`);
 }
 
 /**

@@ -3,6 +3,8 @@ import type { Dataplane } from '../../src/dataplane/dataplane.ts';
 import type { KernelWrite, Step } from '../../src/dataplane/kernel-write.ts';
 import { chainName } from '../../src/dataplane/names.ts';
 import { ObservedStore } from '../../src/dataplane/observed-store.ts';
+import type { PieceLimits } from '../../src/dataplane/pieces.ts';
+import type { Chain } from '../../src/dataplane/rule.ts';
 import { cutIntoPieces, leavesFirst } from '../../src/dataplane/pieces.ts';
 import { planCleanup, planResync, planSteps } from '../../src/dataplane/plan.ts';
 import { cidrOf } from '../../src/lib/ip.ts';
@@ -39,6 +41,8 @@ function describeWrite(write: KernelWrite): string {
       return `destroy ${write.names.join(' ')}`;
     case 'write-chains':
       return `${write.family} ${write.table} ${write.chains.map(({ name }) => name).join(' ')}`;
+    case 'trim-chains':
+      return `${write.family} ${write.table} trim ${write.chains.map(({ name, stay, go }) => `${name} ${stay}-${go}`).join(' ')}`;
     case 'remove-chains':
       return `${write.family} ${write.table} without ${write.names.join(' ')}`;
     case 'write-hooks':
@@ -96,6 +100,51 @@ test('a new chain is written before the old one that comes to refer to it, and a
   const steps = planSteps(delta, after, synced(before));
   expect(kinds(steps)).toEqual(['ipv4 filter cali-pi-new cali-tw-a', 'ipv4 filter without cali-pi-old']);
   expect(kinds(planResync(after, synced(before)))).toEqual(kinds(steps));
+});
+
+test('old rules of all but the last transaction go in the end, before the chains and sets that they refer to', () => {
+  const set = setOf('s:old', ['10.0.0.1']);
+  const families = ['ipv4', 'ipv6'] as const;
+  const old = chainOf('cali-pi-a', ruleOf(jumpTo('cali-old'), inSet(set.name)), drop);
+  const before = dataplaneOf({ sets: [set], chains: { filter: [old, chainOf('cali-old')] }, families });
+  const pi = chainOf('cali-pi-a', drop);
+  const changes = families.flatMap((family) => [
+    { family, table: 'filter', name: pi.name, chain: pi } as const,
+    { family, table: 'filter', name: chainName('cali-old') } as const,
+  ]);
+  const ipSets = [{ kind: 'remove', name: set.name, family: 'ipv4' } as const];
+  const after = dataplaneOf({ chains: { filter: [pi] }, families });
+  const steps = planSteps({ ipSets, chains: changes, hooks: [] }, after, synced(before));
+  expect(kinds(steps)).toEqual([
+    'ipv4 filter cali-pi-a | ipv6 filter cali-pi-a',
+    'ipv4 filter trim cali-pi-a 1-3',
+    'ipv4 filter without cali-old | ipv6 filter without cali-old',
+    `destroy ${set.name}`,
+  ]);
+  const alone = planSteps({ ipSets, chains: changes.slice(0, 2), hooks: [] }, after, synced(before));
+  expect(kinds(alone)).toEqual(['ipv4 filter cali-pi-a', 'ipv4 filter without cali-old', `destroy ${set.name}`]);
+});
+
+test('a large change, and a kernel that does not wait, delete as they write', () => {
+  const families = ['ipv4', 'ipv6'] as const;
+  const many = (...rules: Chain['rules']): Dataplane =>
+    dataplaneOf({
+      chains: { filter: Array.from({ length: 12 }, (_, at) => chainOf(`cali-pi-${at}`, ...rules)) },
+      families,
+    });
+  const after = many(drop);
+  const chains = families.flatMap((family) =>
+    [...after.tables[family].chains.filter.values()].map(
+      (chain) => ({ family, table: 'filter', name: chain.name, chain }) as const,
+    ),
+  );
+  const trims = (limits: PieceLimits): number =>
+    planSteps({ ipSets: [], chains, hooks: [] }, after, synced(many(accept)), limits)
+      .flatMap(({ writes }) => writes)
+      .filter(({ kind }) => kind === 'trim-chains').length;
+  expect(trims({ lines: 100, chains: 2, deletesLast: true })).toBe(11);
+  expect(trims({ lines: 100, chains: 1, deletesLast: true })).toBe(0);
+  expect(trims({ lines: 100, chains: 2 })).toBe(0);
 });
 
 test('a change that is in the kernel already costs nothing', () => {

@@ -30,6 +30,22 @@ COMMIT
   expect(chainOfLine).toEqual([undefined, policy.name, user.name, policy.name, policy.name, user.name, undefined]);
 });
 
+test('a covered chain: the new rules above the old, and none of these is reached; then the old are counted out', () => {
+  const policy = chainOf('cali-a', ruleOf({ kind: 'accept' }), ruleOf({ kind: 'drop' }));
+  const other = chainOf('cali-b', ruleOf({ kind: 'drop' }));
+  const covered = new Set<string>([policy.name]);
+  const { text, chainOfLine } = tableInput({ kind: 'write-chains', ...place, chains: [policy, other], covered });
+  const bare = text.replaceAll(/ -m comment --comment "cali:[\w-]{16}"/g, '');
+  expect(bare).toBe(
+    '*filter\n:cali-b - -\n-I cali-a -j RETURN\n-I cali-a --jump DROP\n-I cali-a --jump ACCEPT\n-A cali-b --jump DROP\nCOMMIT\n',
+  );
+  expect(chainOfLine).toEqual([undefined, other.name, policy.name, policy.name, policy.name, other.name, undefined]);
+  const chains = [{ name: 'cali-a', stay: 2, go: 3 }];
+  expect(tableInput({ kind: 'trim-chains', ...place, chains }).text).toBe(
+    '*filter\n-D cali-a 3\n-D cali-a 3\n-D cali-a 3\nCOMMIT\n',
+  );
+});
+
 test('chains to delete are emptied first, and nothing else is in the transaction', () => {
   const { text } = tableInput({ kind: 'remove-chains', ...place, names: ['cali-a', 'cali-b'] });
   expect(text).toBe('*filter\n:cali-a - -\n:cali-b - -\n-X cali-a\n-X cali-b\nCOMMIT\n');

@@ -98,7 +98,7 @@ export class FakeTable {
 
   #deleteRule(chain: string, rule: string): string | undefined {
     const before = this.#chains.get(chain) ?? [];
-    const index = before.indexOf(rule);
+    const index = /^\d+$/.test(rule) && Number(rule) <= before.length ? Number(rule) - 1 : before.indexOf(rule);
     if (index < 0) return `RULE_DELETE failed (No such file or directory): rule in chain ${chain}`;
     this.#chains.set(chain, before.toSpliced(index, 1));
     return undefined;

@@ -156,6 +156,37 @@ describeKernel('standing programs', () => {
     expect(await members(a)).toContain('10.0.0.5');
   });
 
+  test('new rules above the old ones, then without them: the old are not reached, and all is as if replaced', async () => {
+    single = [];
+    const accept: Rule = { ...goesOn, action: { kind: 'accept' } };
+    await write(chain('cali-a', accept, accept), chain('cali-b', jumpTo('cali-a')));
+    const place = { family: 'ipv4', table: 'filter' } as const;
+    const covered = new Set(['cali-a']);
+    await backend.apply({
+      kind: 'write-chains',
+      ...place,
+      chains: [chain('cali-a', jumpTo('cali-c')), chain('cali-c')].toReversed(),
+      covered,
+    });
+    expect(await saved()).toEqual([
+      ':cali-a - [0:0]',
+      ':cali-b - [0:0]',
+      ':cali-c - [0:0]',
+      '-A cali-a -j cali-c',
+      '-A cali-a -j RETURN',
+      '-A cali-a -j ACCEPT',
+      '-A cali-a -j ACCEPT',
+      '-A cali-b -j cali-a',
+    ]);
+    await backend.apply({ kind: 'trim-chains', ...place, chains: [{ name: 'cali-a', stay: 1, go: 3 }] });
+    expect((await saved()).slice(3)).toEqual(['-A cali-a -j cali-c', '-A cali-b -j cali-a']);
+    expect(single).toEqual([]);
+    const again = backend.apply({ kind: 'trim-chains', ...place, chains: [{ name: 'cali-a', stay: 1, go: 3 }] });
+    await expect(again).rejects.toMatchObject({ name: 'RefusedError', culprit: 'cali-a' });
+    expect((await saved()).slice(3)).toEqual(['-A cali-a -j cali-c', '-A cali-b -j cali-a']);
+    await remove('cali-b', 'cali-a', 'cali-c');
+  });
+
   test('a killed process leaves nothing half done and is replaced', async () => {
     await write(chain('cali-a', goesOn));
     process.kill(pids.at(-1) ?? 0, 'SIGKILL');

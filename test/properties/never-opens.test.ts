@@ -38,7 +38,7 @@ const hookByText = new Map(
 /** A kernel that takes every write, keeps what was written as it was meant, and stops for a look after each. */
 class LookedAtKernel implements Backend {
   /** So small that whatever may be cut is cut. */
-  readonly pieces = { lines: 1, chains: 1 };
+  readonly pieces = { lines: 1, chains: 1, deletesLast: true };
   /** `isEnd`: of a write; an ipset restore is many states. */
   onState: (state: Dataplane, write: KernelWrite, isEnd: boolean) => void = () => undefined;
   readonly #store = new ObservedStore();
@@ -170,6 +170,7 @@ function describeWrite(write: KernelWrite): string {
       return `${write.family} ${write.table} ${write.chains.map(({ name }) => name).join(' ')}`;
     case 'remove-chains':
       return `without ${write.names.join(' ')}`;
+    case 'trim-chains':
     case 'resize-set':
     case 'destroy-sets':
     case 'write-hooks':

@@ -67,10 +67,10 @@ export class Iptables {
 
   /** One transaction. */
   async apply(write: TableWrite): Promise<void> {
-    const { text, chainOfLine } = tableInput(write);
     // A session that fails does not say whether the text was taken. Hooks would stand twice; what is about whole chains may come again.
     const session = write.kind === 'write-hooks' ? undefined : this.#sessions.get(write.family);
-    if (session !== undefined && (await session.commit(text))) return;
+    if (session !== undefined && (await session.commit(tableInput(write).text))) return;
+    const { text, chainOfLine } = tableInput(session === undefined ? write : repeatable(write));
     try {
       await this.#run(restoreArgv(write.family, this.#variant), { input: text });
     } catch (error) {
@@ -78,6 +78,13 @@ export class Iptables {
     }
   }
 }
+
+/** Rules above the old ones would stand there twice. A second trim is refused, and what is there is read. */
+function repeatable(write: TableWrite): TableWrite {
+  return write.kind === 'write-chains' ? { ...write, covered: noChains } : write;
+}
+
+const noChains: ReadonlySet<string> = new Set();
 
 function sessionFor(
   family: IpFamily,
