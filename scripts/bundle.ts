@@ -9,6 +9,12 @@ const root = join(import.meta.dirname, '..');
 /** Where the bundle lies: `sluice.mjs` and its chunks. */
 export const bundleDirectory = join(root, 'dist', 'bundle');
 
+/**
+ * What the image gives Node. V8 lets the space of young objects grow to three times 16 MB while much is made (a first sync), and gives it
+ * back late: with 4 MB the peak at 25,000 endpoints is 210 MB instead of 270.
+ */
+export const nodeFlags: readonly string[] = ['--max-semi-space-size=4'];
+
 /** What a bundle is made of: a change of any of these makes another one. */
 export const bundleInputs: readonly string[] = ['src', 'package.json', 'package-lock.json', 'scripts/bundle.ts'];
 
@@ -49,6 +55,9 @@ export async function writeBundle(directory: string = bundleDirectory): Promise<
     format: 'esm',
     entryFileNames: '[name].mjs',
     chunkFileNames: 'chunks/[name]-[hash].mjs',
+    // The engine keeps the text of what it runs. Names stay: they are what a stack tells.
+    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+    comments: { legal: true, annotation: false, jsdoc: false },
   });
   return output.map(({ fileName }) => fileName).sort();
 }

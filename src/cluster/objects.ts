@@ -1,4 +1,5 @@
 /** The parts of Kubernetes objects that Sluice uses, parsed and defaulted: sources check at the border, everything inside trusts these. */
+import { flat } from '../lib/compact.ts';
 import type { Cidr, IpAddress } from '../lib/ip.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -222,7 +223,7 @@ export type ObjectKind = ClusterObject['kind'];
 
 /** `namespace/name`, or the name alone for kinds without a namespace: the key of every index. */
 export function keyOf(object: ClusterObject): string {
-  return 'namespace' in object ? `${object.namespace}/${object.name}` : object.name;
+  return 'namespace' in object ? flat(object.namespace, '/', object.name) : object.name;
 }
 
 /** `Kind namespace/name`: how messages name an object. */

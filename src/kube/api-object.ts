@@ -1,5 +1,6 @@
 /** What the API server sends, before it is known what it is: plain JSON, looked at field by field. */
 import type { Labels } from '../cluster/objects.ts';
+import { flat } from '../lib/compact.ts';
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -33,7 +34,7 @@ export function apiObjectOf(value: unknown): ApiObject | undefined {
 
 /** `namespace/name`, or the name alone. */
 export function apiKeyOf({ namespace, name }: ApiObject): string {
-  return namespace === '' ? name : `${namespace}/${name}`;
+  return namespace === '' ? name : flat(namespace, '/', name);
 }
 
 /** A map of fields; anything else has none. */

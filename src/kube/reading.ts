@@ -1,5 +1,6 @@
 /** Reads addresses and words out of an object of the API, and remembers what could not be used: a value, never an exception. */
 import type { Protocol } from '../cluster/objects.ts';
+import { compact } from '../lib/compact.ts';
 import type { Cidr, IpAddress } from '../lib/ip.ts';
 import { parseCidr, parseIp } from '../lib/ip.ts';
 import { textOf } from './api-object.ts';
@@ -59,11 +60,14 @@ export class Reading {
 }
 
 /** The items that were read. */
-export function eachOf<T>(items: readonly unknown[], read: (item: unknown, index: number) => T | undefined): T[] {
+export function eachOf<T>(
+  items: readonly unknown[],
+  read: (item: unknown, index: number) => T | undefined,
+): readonly T[] {
   const result: T[] = [];
   for (const [index, item] of items.entries()) {
     const value = read(item, index);
     if (value !== undefined) result.push(value);
   }
-  return result;
+  return compact(result);
 }

@@ -1,6 +1,7 @@
 /** The chains of one service port: KUBE-SVC, -SVL, -EXT, -FW and -SEP (kube-proxy.md 1.6-1.9). */
 import type { ChainName } from '../dataplane/names.ts';
 import type { Chain, Origin, Rule } from '../dataplane/rule.ts';
+import { compact } from '../lib/compact.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import { sameValue } from '../lib/same-value.ts';
 import { balance, type Balancing, balanceListLimit, type Choice, choiceText } from './balance.ts';
@@ -49,7 +50,7 @@ export function renderPort(port: PlannedPort, rendering: PortRendering, before?:
   if (hasExternalChain(port)) chains.push(externalChain(scope));
   if (hasFirewallChain(port)) chains.push(firewallChain(scope));
   chains.push(...endpointChains.values());
-  return { port, chains, endpointText };
+  return { port, chains: compact(chains), endpointText };
 }
 
 /** There even without a local endpoint: policy Local serves the node and its pods through it all the same. */
@@ -95,15 +96,20 @@ function balancingChains(
   const { port } = scope;
   const name = portChain(kind, scope.hash);
   const planned = kind === 'SVC' ? port.clusterEndpoints : port.localEndpoints;
-  const endpoints = planned.flatMap(
-    ({ address, port: number }) => endpointChains.get(joinHostPort(address, number)) ?? [],
+  const endpoints = compact(
+    planned.flatMap(({ address, port: number }) => endpointChains.get(joinHostPort(address, number)) ?? []),
   );
   const source = { scope, endpoints, isInternal: (port.internalPolicy === 'Local') === (kind === 'SVL') };
   if (endpoints.length <= balanceListLimit) {
-    return [new LazyChain(name, source, (again) => balancing(again, name).rules)];
+    return [new LazyChain(name, source, balancingRules)];
   }
   const { rules, chains } = balancing(source, name);
   return [{ name, style: 'kube', rules }, ...chains];
+}
+
+/** Not a function made for each chain: that would keep all that it was made among. */
+function balancingRules(source: BalancingSource, name: ChainName): readonly Rule[] {
+  return balancing(source, name).rules;
 }
 
 function balancing({ scope, endpoints, isInternal }: BalancingSource, name: ChainName): Balancing {

@@ -1,5 +1,6 @@
 /** Which endpoints a service port uses: readiness, terminating fall-back, topology hints, policy Local (kube-proxy.md 1.4, 1.10). */
 import type { Endpoint } from '../cluster/objects.ts';
+import { compact } from '../lib/compact.ts';
 import type { SliceEndpoint } from './endpoints.ts';
 import type { EndpointReason, EndpointUse, PlannedEndpoint } from './plan.ts';
 
@@ -28,8 +29,9 @@ export function chooseEndpoints(candidates: readonly SliceEndpoint[], context: C
   const cluster = endpoints.filter((endpoint) => endpoint.inCluster.used);
   return {
     endpoints,
-    cluster,
-    local: endpoints.filter((endpoint) => endpoint.inLocal.used),
+    // Mostly all of them.
+    cluster: cluster.length === endpoints.length ? endpoints : compact(cluster),
+    local: compact(endpoints.filter((endpoint) => endpoint.inLocal.used)),
     hasEndpoints: context.needsLocal ? candidates.some(({ endpoint }) => isUsable(endpoint)) : cluster.length > 0,
   };
 }

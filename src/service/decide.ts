@@ -1,6 +1,7 @@
 /** One Service and its EndpointSlices -> what this node does with it. Nothing here knows iptables. */
 import type { EndpointSlice, Service, ServicePort } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
+import { compact, flat } from '../lib/compact.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily } from '../lib/ip.ts';
 import { chooseEndpoints } from './choose.ts';
@@ -37,8 +38,8 @@ export function decideService(
   });
   const healthCheck = planHealthCheck(service, ports);
   return {
-    planned: { service, ports, ...(healthCheck === undefined ? {} : { healthCheck }) },
-    diagnostics: problems,
+    planned: { service, ports: compact(ports), ...(healthCheck === undefined ? {} : { healthCheck }) },
+    diagnostics: compact(problems),
   };
 }
 
@@ -72,7 +73,7 @@ function decidePort(scope: FamilyScope, index: number, port: ServicePort): Plann
   return {
     family,
     servicePortName: servicePortName(keyOf(service), port.name),
-    path: `spec.ports[${index}]`,
+    path: flat('spec.ports[', String(index), ']'),
     protocol: port.protocol,
     port: port.port,
     clusterIp,
@@ -98,9 +99,8 @@ function frontends(
   { service, family, context }: FamilyScope,
   port: ServicePort,
 ): Pick<PlannedPort, 'externalIps' | 'loadBalancerIps' | 'nodePort'> {
-  const ofFamily = (addresses: readonly IpAddress[]) => [
-    ...new Set(addresses.filter((address) => familyOf(address) === family)),
-  ];
+  const ofFamily = (addresses: readonly IpAddress[]) =>
+    compact([...new Set(addresses.filter((address) => familyOf(address) === family))]);
   const isLoadBalancer = service.type === 'LoadBalancer';
   const ingress = service.loadBalancerIngress.filter(({ ipMode }) => ipMode === 'VIP').map(({ ip }) => ip);
   return {
@@ -131,7 +131,7 @@ function sourceRanges({
   if (ranges.some((cidr) => cidr.prefixLength === 0)) return { sourceRanges: noRanges, nodeInSourceRanges: false };
   const node = context.options.nodeAddresses.find((address) => familyOf(address) === family);
   return {
-    sourceRanges: ranges,
+    sourceRanges: compact(ranges),
     nodeInSourceRanges: node !== undefined && ranges.some((cidr) => cidrContains(cidr, node)),
   };
 }

@@ -2,6 +2,7 @@
 import type { Protocol } from '../cluster/objects.ts';
 import type { ChainName } from '../dataplane/names.ts';
 import type { Action, Chain, Match, Rule } from '../dataplane/rule.ts';
+import { flat } from '../lib/compact.ts';
 import { type IpAddress, type IpFamily, familyOf, ipFromInteger, ipToInteger } from '../lib/ip.ts';
 import { countOf, entriesOf, type Inner, type Tree } from './dispatch-tree.ts';
 import { dispatchChain } from './names.ts';
@@ -26,12 +27,12 @@ const protocols: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
 /** Address, protocol, port. */
 export function addressKey(address: IpAddress, protocol: Protocol, port: number): string {
   const digits = addressDigits(familyOf(address));
-  return ipToInteger(address).toString(16).padStart(digits, '0') + portKeyOf(protocol, port);
+  return flat(ipToInteger(address).toString(16).padStart(digits, '0'), portKeyOf(protocol, port));
 }
 
 /** Protocol, port. */
 export function portKeyOf(protocol: Protocol, port: number): string {
-  return protocols.indexOf(protocol) + port.toString(16).padStart(portDigits, '0');
+  return flat(String(protocols.indexOf(protocol)), port.toString(16).padStart(portDigits, '0'));
 }
 
 /** The rules for the dispatch chain itself. */

@@ -1,6 +1,7 @@
 /** The rules that bring a frontend's packets to a service port's chains, or refuse them (kube-proxy.md 1.5). */
 import type { Protocol } from '../cluster/objects.ts';
 import type { Action, Match, Rule } from '../dataplane/rule.ts';
+import { compact, flat } from '../lib/compact.ts';
 import type { IpAddress } from '../lib/ip.ts';
 import { addressFrontend, nodePortFrontend } from './claims.ts';
 import { chainOfPort, hasExternalChain, hasFirewallChain, internalChain } from './chains.ts';
@@ -37,7 +38,7 @@ export function frontendRules(port: PlannedPort, serviceObject: string): readonl
   for (const address of port.loadBalancerIps) if (hasAddress(port, address)) loadBalancerRules(scope, address);
   if (hasNodePort(port, port.protocol, port.nodePort)) nodePortRules(scope);
   if (hasNodePort(port, 'TCP', port.healthCheckNodePort)) healthCheckRule(scope);
-  return scope.entries;
+  return compact(scope.entries);
 }
 
 function hasAddress({ yielded, protocol, port }: PlannedPort, address: IpAddress): boolean {
@@ -138,7 +139,7 @@ function addAddress(scope: Scope, section: SectionName, address: IpAddress, targ
 }
 
 function addRule({ port, entries }: Scope, section: SectionName, key: string, value: Rule): void {
-  entries.push({ section, key, id: `${port.servicePortName} ${entries.length}`, value });
+  entries.push({ section, key, id: flat(port.servicePortName, ' ', String(entries.length)), value });
 }
 
 function textOf(
@@ -146,6 +147,6 @@ function textOf(
   comment: string,
   note = comment,
 ): Pick<Rule, 'origin'> & { comment: string } {
-  const text = comment === '' ? port.servicePortName : `${port.servicePortName} ${comment}`;
+  const text = comment === '' ? port.servicePortName : flat(port.servicePortName, ' ', comment);
   return { comment: text, origin: originOf(port, serviceObject, note) };
 }

@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto';
 import type { Protocol } from '../cluster/objects.ts';
 import { type ChainName, chainName, chainNameLimit } from '../dataplane/names.ts';
+import { flat } from '../lib/compact.ts';
 
 export type PortChainKind = 'SVC' | 'SVL' | 'EXT' | 'FW';
 
 /** `ns/name`, or `ns/name:port`: how kube-proxy calls a service port in comments and hashes. */
 export function servicePortName(serviceKey: string, portName: string): string {
-  return portName === '' ? serviceKey : `${serviceKey}:${portName}`;
+  return portName === '' ? serviceKey : flat(serviceKey, ':', portName);
 }
 
 /** The 16 characters that KUBE-SVC, KUBE-SVL, KUBE-EXT and KUBE-FW of a service port share. */
@@ -56,8 +57,3 @@ function base32(value: number): readonly string[] {
 }
 
 const base32Alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-
-/** As `+`, but one string: the engine keeps what `+` joins in pieces, and 30,000 names in pieces are megabytes. */
-function flat(...parts: readonly string[]): string {
-  return parts.join('');
-}

@@ -1,5 +1,6 @@
 /** EndpointSlices by their Service. */
 import type { EndpointSlice } from '../cluster/objects.ts';
+import { flat } from '../lib/compact.ts';
 
 export class SliceIndex {
   readonly #byService = new Map<string, readonly EndpointSlice[]>();
@@ -25,5 +26,5 @@ export class SliceIndex {
 
 /** `namespace/name` of the Service that a slice belongs to. */
 export function serviceKey(slice: EndpointSlice): string {
-  return `${slice.namespace}/${slice.service}`;
+  return flat(slice.namespace, '/', slice.service);
 }

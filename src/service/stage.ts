@@ -1,8 +1,8 @@
 /** The service half as an incremental stage: changes of objects in, changes of KUBE chains out. */
-import { describeObject } from '../cluster/objects.ts';
 import type { ClusterState, ObjectChange } from '../cluster/state.ts';
 import type { ChainChange } from '../dataplane/dataplane.ts';
 import type { Hook } from '../dataplane/rule.ts';
+import { flat } from '../lib/compact.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import { sameValue } from '../lib/same-value.ts';
@@ -167,7 +167,7 @@ export class ServiceStage {
     this.#planned.set(key, planned);
     if (problems.length > 0) this.#diagnostics.set(key, problems);
     else this.#diagnostics.delete(key);
-    const object = describeObject(planned.service);
+    const object = flat(planned.service.kind, ' ', key);
     const rendered = planned.ports.map((port) => {
       const before = this.#renderedBefore(key, port);
       const rendering = { object, options: this.#options, hasComments: this.#comments.has(port.family) };

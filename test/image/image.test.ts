@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { readDockerfile } from '../../image/dockerfile.ts';
 import { compressLayer, writeOciArchive } from '../../image/oci-archive.ts';
 import { readOciArchive } from '../../image/read-archive.ts';
+import { nodeFlags } from '../../scripts/bundle.ts';
 import { run } from '../../src/backends/exec.ts';
 
 const imageFolder = join(import.meta.dirname, '..', '..', 'image');
@@ -36,6 +37,7 @@ test('the recipe is a shell script without mistakes, and says what it takes', as
   await expect(run(['sh', join(imageFolder, 'install.sh')])).rejects.toThrow('usage: install.sh packages');
   // The program that the image starts is made by it.
   expect(installScript).toContain('>/usr/local/bin/sluice');
+  expect(installScript).toContain(`\nnode_flags='${nodeFlags.join(' ')}'\n`);
 });
 
 test('an archive says what the Dockerfile says, and holds its layers', async () => {
