@@ -1,7 +1,9 @@
-/** The little of a Kubernetes API server that kube-proxy asks for: list and watch of what a bench holds, over HTTP on loopback. */
+/** The little of a Kubernetes API server that kube-proxy and our agent ask for: list and watch of what a bench holds, over HTTP on loopback. */
+import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import type { KubernetesObject } from './kubernetes-objects.ts';
 
 export type WatchEvent = 'ADDED' | 'MODIFIED' | 'DELETED';
@@ -15,9 +17,12 @@ interface Collection {
 
 /** Path of a list to the kind of its objects. */
 const kinds: Readonly<Record<string, string>> = {
+  '/api/v1/namespaces': 'Namespace',
   '/api/v1/nodes': 'Node',
+  '/api/v1/pods': 'Pod',
   '/api/v1/services': 'Service',
   '/apis/discovery.k8s.io/v1/endpointslices': 'EndpointSlice',
+  '/apis/networking.k8s.io/v1/networkpolicies': 'NetworkPolicy',
   '/apis/networking.k8s.io/v1/servicecidrs': 'ServiceCIDR',
 };
 
@@ -105,6 +110,21 @@ export class FakeApi {
       );
     }
   }
+}
+
+/** Answers the path of a file in `directory` that leads to `server`. */
+export function writeKubeconfig(directory: string, server: string): string {
+  const file = join(directory, 'kubeconfig');
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'bench',
+    contexts: [{ name: 'bench', context: { cluster: 'bench', user: 'bench' } }],
+    clusters: [{ name: 'bench', cluster: { server } }],
+    users: [{ name: 'bench', user: {} }],
+  };
+  writeFileSync(file, JSON.stringify(config));
+  return file;
 }
 
 function keyOf({ metadata }: KubernetesObject): string {

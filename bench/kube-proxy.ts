@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { converse } from '../src/backends/exec.ts';
 import type { ClusterObject, EndpointSlice, Service } from '../src/cluster/objects.ts';
 import { binary } from '../e2e/build/build.ts';
-import { FakeApi } from './fake-api.ts';
+import { FakeApi, writeKubeconfig } from './fake-api.ts';
 import { kubernetesObject } from './kubernetes-objects.ts';
 import type { MeasuredProxy } from './service-scenario.ts';
 
@@ -23,8 +23,8 @@ export async function startKubeProxy(
   const api = new FakeApi([...objects].map(kubernetesObject));
   const directory = mkdtempSync(join(tmpdir(), 'sluice-bench-peer-'));
   const file = join(directory, 'config.json');
-  writeFileSync(join(directory, 'kubeconfig'), JSON.stringify(kubeconfig(await api.listen())));
-  writeFileSync(file, JSON.stringify(configuration(mode, nodeName, join(directory, 'kubeconfig'))));
+  const kubeconfig = writeKubeconfig(directory, await api.listen());
+  writeFileSync(file, JSON.stringify(configuration(mode, nodeName, kubeconfig)));
   const syncs = new SyncLines();
   const argv = [binary('kube-proxy'), `--config=${file}`, '-v=2'] as const;
   const first = syncs.next();
@@ -88,17 +88,6 @@ function goSeconds(text: string): number {
   const units: Readonly<Record<string, number>> = { h: 3600, m: 60, s: 1, ms: 1e-3, µs: 1e-6, ns: 1e-9 };
   const parts = [...text.matchAll(/([\d.]+)(h|ms|m|s|µs|ns)/g)];
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * (units[unit ?? ''] ?? Number.NaN), 0);
-}
-
-function kubeconfig(server: string): unknown {
-  return {
-    apiVersion: 'v1',
-    kind: 'Config',
-    'current-context': 'bench',
-    contexts: [{ name: 'bench', context: { cluster: 'bench', user: 'bench' } }],
-    clusters: [{ name: 'bench', cluster: { server } }],
-    users: [{ name: 'bench', user: {} }],
-  };
 }
 
 function configuration(mode: KubeProxyMode, nodeName: string, kubeconfigFile: string): unknown {

@@ -13,10 +13,10 @@ export function cpuSecondsOf(pid: number): number {
   return familyOf(pid).reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
 }
 
-/** Of the process alone, in MB. */
-export function residentMegabytes(pid: number): number {
+/** Of the process alone, in MB: now, and the most that it ever had. */
+export function residentMegabytes(pid: number, field: 'VmRSS' | 'VmHWM' = 'VmRSS'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1.024) / 1e3;
+  return (Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1.024) / 1e3;
 }
 
 function familyOf(pid: number): readonly ProcessTimes[] {

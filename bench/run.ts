@@ -122,7 +122,7 @@ function cutRows(): Promise<readonly BenchRow[]> {
   return benchCut(Number(values.samples));
 }
 
-/** One size where it is named, else those of the budgets; legacy copies its whole table for every write: at 1,000 Services alone. */
+/** One size where it is named, else those of the budgets, with nf_tables and legacy. */
 async function serviceRows(): Promise<readonly BenchRow[]> {
   needsKernel('service');
   const peers = await kubeProxyModes();
@@ -144,7 +144,9 @@ function serviceSizes(): readonly Pick<ServiceBenchOptions, 'services' | 'endpoi
     { services: 1000, endpoints: 5, variant: 'nft' },
     { services: 1000, endpoints: 5, variant: 'legacy' },
     { services: 5000, endpoints: 5, variant: 'nft' },
+    { services: 5000, endpoints: 5, variant: 'legacy' },
     { services: 10_000, endpoints: 1, variant: 'nft' },
+    { services: 10_000, endpoints: 1, variant: 'legacy' },
   ];
 }
 

@@ -2,24 +2,36 @@
 import type { IptablesVariant } from '../src/backends/iptables/variant.ts';
 import type { ClusterChange } from '../src/cluster/state.ts';
 import { loadConfig } from '../src/config/load.ts';
+import { measureBundledAgent } from './bundled-agent.ts';
 import { startDrivenAgent } from './driven-agent.ts';
+import { measureKernelFloor } from './kernel-floor.ts';
 import { type KubeProxyMode, startKubeProxy } from './kube-proxy.ts';
 import { cpuSecondsOf } from './process-costs.ts';
 import { benchNode, type ServiceSize, serviceCluster } from './service-cluster.ts';
-import { measureServices, type ServiceCosts } from './service-scenario.ts';
+import { measureServices, type Occupied, type ServiceCosts } from './service-scenario.ts';
 
 /** Ours in one of the variants, or kube-proxy in one of its modes. */
 export type ProxyChoice =
   | { readonly proxy: 'sluice'; readonly variant: IptablesVariant; readonly runDir: string }
   | { readonly proxy: 'kube-proxy'; readonly mode: KubeProxyMode };
 
+/** `occupied`: the same cluster, followed by the program that the image runs. */
+export type WorkerTask =
+  | { readonly measure: 'costs'; readonly work: ServiceWork }
+  | { readonly measure: 'occupied'; readonly size: ServiceSize };
+
 export type ServiceWork = ServiceSize & ProxyChoice & { readonly samples: number };
 
 if (import.meta.main) {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by service.ts
-  const work = JSON.parse(process.argv[2] ?? '') as ServiceWork;
-  process.stdout.write(JSON.stringify(await (work.proxy === 'sluice' ? measureSluice(work) : measureKubeProxy(work))));
+  const task = JSON.parse(process.argv[2] ?? '') as WorkerTask;
+  process.stdout.write(JSON.stringify(await carryOut(task)));
   process.exit(0);
+}
+
+function carryOut(task: WorkerTask): Promise<ServiceCosts | Occupied> {
+  if (task.measure === 'occupied') return measureBundledAgent(benchNode, serviceCluster(task.size));
+  return task.work.proxy === 'sluice' ? measureSluice(task.work) : measureKubeProxy(task.work);
 }
 
 async function measureSluice(work: ServiceWork & { readonly proxy: 'sluice' }): Promise<ServiceCosts> {
@@ -51,7 +63,8 @@ async function measureSluice(work: ServiceWork & { readonly proxy: 'sluice' }): 
     work.samples,
   );
   await driven.stop();
-  return { firstSyncSeconds, firstSyncCpuSeconds, ...costs };
+  const floor = work.variant === 'nft' ? { floorMs: await measureKernelFloor(work.samples) } : {};
+  return { firstSyncSeconds, firstSyncCpuSeconds, ...costs, ...floor };
 }
 
 async function measureKubeProxy(work: ServiceWork & { readonly proxy: 'kube-proxy' }): Promise<ServiceCosts> {

@@ -17,8 +17,8 @@ import {
   servicePort,
   type ServiceSize,
 } from './service-cluster.ts';
-import type { ServiceCosts } from './service-scenario.ts';
-import type { ProxyChoice, ServiceWork } from './service-worker.ts';
+import type { Occupied, ServiceCosts } from './service-scenario.ts';
+import type { ProxyChoice, WorkerTask } from './service-worker.ts';
 
 export interface ServiceBenchOptions extends ServiceSize {
   readonly variant: IptablesVariant;
@@ -33,6 +33,9 @@ const largestBench = 10_000;
 /** A step that hangs must not stop the machine; on a busy one the largest takes minutes. */
 const timeoutMs = 900_000;
 const firstPackets = 1000;
+/** Where each change takes a second: enough for p50 and max. */
+const fewSamples = 50;
+const quickSize = 1000;
 
 /** Rows of ours, one more of each for every peer. Throws where an end state is not as it must be. */
 export async function benchServices(options: ServiceBenchOptions): Promise<readonly BenchRow[]> {
@@ -40,6 +43,7 @@ export async function benchServices(options: ServiceBenchOptions): Promise<reado
   if (services > largestBench) throw new Error(`${services} Services: expected at most ${largestBench}`);
   const name = `service/${services}x${endpoints}${variant === 'nft' ? '' : `/${variant}`}`;
   const ours = await measured(name, options, { proxy: 'sluice', variant, runDir: '' });
+  if (variant === 'nft') ours.push(...occupiedRows(name, await occupiedByBundle({ services, endpoints })));
   const figures: PeerFigures[] = [];
   for (const mode of peers) {
     const rows = await measured(name, options, { proxy: 'kube-proxy', mode });
@@ -52,29 +56,62 @@ export async function benchServices(options: ServiceBenchOptions): Promise<reado
 /** Rows of one proxy, as if it were ours. */
 async function measured(
   name: string,
-  { services, endpoints, samples }: ServiceBenchOptions,
+  { services, endpoints, samples: asked }: ServiceBenchOptions,
   choice: ProxyChoice,
-): Promise<readonly BenchRow[]> {
+): Promise<BenchRow[]> {
+  const isSlow = choice.proxy === 'kube-proxy' || choice.variant === 'legacy';
+  const samples = isSlow && services > quickSize ? Math.min(asked, fewSamples) : asked;
   return withNetns(['client', 'node', 'backend'], async (place) => {
     await wire(place);
-    const costs = await costsOf(place, { services, endpoints, samples, ...choice });
+    const costs = await costsOf(place, { services, endpoints, samples }, choice);
     await mustHold(place, { services, endpoints }, choice);
     const firstPacketMs = await measureFirstPackets(place, services);
-    return [...costRows(name, costs), ...percentileRows(`${name}/first-packet`, 'ms', firstPacketMs)];
+    // What ours occupies is measured on the bundle.
+    const occupied = choice.proxy === 'kube-proxy' ? occupiedRows(name, costs) : [];
+    return [...costRows(name, costs), ...occupied, ...percentileRows(`${name}/first-packet`, 'ms', firstPacketMs)];
   });
 }
 
-async function costsOf({ node }: Place, work: ServiceWork): Promise<ServiceCosts> {
+async function costsOf(
+  { node }: Place,
+  size: ServiceSize & { readonly samples: number },
+  choice: ProxyChoice,
+): Promise<ServiceCosts> {
   const runDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
   try {
-    const worker = join(import.meta.dirname, 'service-worker.ts');
-    const argv = node.inside([process.execPath, worker, JSON.stringify({ ...work, runDir })]);
-    const { stdout } = await run(argv, { timeoutMs });
+    const placed = choice.proxy === 'sluice' ? { ...choice, runDir } : choice;
+    const answer = await askWorker(node, { measure: 'costs', work: { ...size, ...placed } });
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by service-worker.ts
-    return JSON.parse(stdout) as ServiceCosts;
+    return answer as ServiceCosts;
   } finally {
     await rm(runDir, { recursive: true });
   }
+}
+
+async function occupiedByBundle(size: ServiceSize): Promise<Occupied> {
+  return withNetns(['node'], async ({ node }) => {
+    const answer = await askWorker(node, { measure: 'occupied', size });
+    const { stdout } = await node.run(['nft', 'list', 'chains', 'ip'], { timeoutMs });
+    const chains = count(stdout, /chain KUBE-SVC-/g);
+    if (chains !== size.services) throw new Error(`the bundle wrote ${chains} Services, expected ${size.services}`);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by service-worker.ts
+    return answer as Occupied;
+  });
+}
+
+async function askWorker(node: Netns, task: WorkerTask): Promise<unknown> {
+  const worker = join(import.meta.dirname, 'service-worker.ts');
+  const argv = node.inside([process.execPath, worker, JSON.stringify(task)]);
+  const { stdout } = await run(argv, { timeoutMs });
+  return JSON.parse(stdout);
+}
+
+function occupiedRows(name: string, costs: Occupied): readonly BenchRow[] {
+  return [
+    row(`${name}/resident`, 'MB', costs.residentMegabytes),
+    row(`${name}/resident-peak`, 'MB', costs.peakMegabytes),
+    row(`${name}/rest-cpu`, 's', costs.restCpuSeconds),
+  ];
 }
 
 function costRows(name: string, costs: ServiceCosts): readonly BenchRow[] {
@@ -84,8 +121,7 @@ function costRows(name: string, costs: ServiceCosts): readonly BenchRow[] {
     ...percentileRows(`${name}/change`, 'ms', costs.changeMs),
     ...percentileRows(`${name}/added`, 'ms', costs.addedMs),
     ...percentileRows(`${name}/deleted`, 'ms', costs.deletedMs),
-    row(`${name}/resident`, 'MB', costs.residentMegabytes),
-    row(`${name}/rest-cpu`, 's', costs.restCpuSeconds),
+    ...(costs.floorMs === undefined ? [] : percentileRows(`${name}/kernel-floor`, 'ms', costs.floorMs)),
   ];
 }
 

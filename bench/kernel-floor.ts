@@ -1,0 +1,29 @@
+/** What nf_tables alone takes for the smallest transaction with a rule, over the rules that are there: no change of iptables rules can be faster. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { converse } from '../src/backends/exec.ts';
+import { RestoreSession } from '../src/backends/iptables/restore-session.ts';
+import { restoreArgv } from '../src/backends/iptables/iptables.ts';
+
+const pauseMs = 20;
+/** Nothing refers to it, and it is gone in the end. */
+const chain = 'SLUICE-BENCH-FLOOR';
+
+/** Milliseconds of each; to be called in the namespace of the node. */
+export async function measureKernelFloor(samples: number): Promise<readonly number[]> {
+  const session = new RestoreSession({ converse, argv: restoreArgv('ipv4', 'nft') });
+  const commit = async (...lines: readonly string[]): Promise<void> => {
+    const text = ['*nat', `:${chain} - -`, ...lines, 'COMMIT', ''].join('\n');
+    if (!(await session.commit(text))) throw new Error('a transaction of one rule failed');
+  };
+  const taken: number[] = [];
+  // The first one starts the program.
+  await commit();
+  for (let round = 0; round < samples; round++) {
+    const started = performance.now();
+    await commit(`-A ${chain} -j RETURN`);
+    taken.push(performance.now() - started);
+    await sleep(pauseMs);
+  }
+  await commit(`-X ${chain}`);
+  return taken;
+}
