@@ -20,7 +20,8 @@ export interface HookPlace {
 export interface Backend {
   /** How large a transaction about chains may be. */
   readonly pieces: PieceLimits;
-  read(scope: ReadScope): Promise<ObservedPart>;
+  /** `isFirst`: nothing was written yet, so of what is too large to be read its names are enough; it is written anew. */
+  read(scope: ReadScope, isFirst?: boolean): Promise<ObservedPart>;
   /** Our rules in one built-in chain. Cheap with nf_tables at every size; legacy copies the table (0.3 s at 110,000 rules). */
   readHooks(place: HookPlace): Promise<readonly ObservedHook[]>;
   /** Our sets, and how many members each has; members are not listed. Cheapest where `known` is there. */

@@ -21,8 +21,8 @@ export class KernelBackend implements Backend {
     this.#ipSets = new IpSets(options);
   }
 
-  async read({ tables, ipSets }: ReadScope): Promise<ObservedPart> {
-    const read = await this.#iptables.read(tables);
+  async read({ tables, ipSets }: ReadScope, isFirst = false): Promise<ObservedPart> {
+    const read = await this.#iptables.read(tables, isFirst);
     return ipSets ? { tables: read, ipSets: await this.#ipSets.read() } : { tables: read };
   }
 

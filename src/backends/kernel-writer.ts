@@ -63,6 +63,8 @@ export class KernelWriter {
   /** Sets that could not be destroyed, and how often that was tried: the kernel may let go of a removed rule's set a moment later. */
   readonly #kept = new Map<string, number>();
   #counts = noCounts();
+  /** Everything was as it should be, once. */
+  #isStarted = false;
 
   constructor({ backend, retryDelaysMs = [50, 200, 1_000], letGoDelaysMs = [10, 50, 150] }: WriterOptions) {
     this.#backend = backend;
@@ -216,11 +218,12 @@ export class KernelWriter {
     const found = { differenceCount: sizeOfDiff(diff), differences: describeDiff(diff, this.#observed) };
     await this.#execute(stepsOf(diff, wanted, this.#backend.pieces), (write) => this.#applyIsolated(write));
     this.#confirmAll(this.#refusals.applyToAll(dataplane));
+    this.#isStarted = true;
     return found;
   }
 
   async #read(scope: ReadScope): Promise<void> {
-    this.#observed.replace(await this.#backend.read(scope));
+    this.#observed.replace(await this.#backend.read(scope, !this.#isStarted));
     this.#unread = nothing;
   }
 

@@ -72,12 +72,22 @@ export class FakeKernel {
     if (listed === 'ip' || listed === 'ip6')
       return this.table(listed, args[args.indexOf('-t') + 1] ?? '').list(args.at(-1) ?? '');
     if (program === 'ipset') return this.sets.run(argv, input);
+    if (program === 'nft') return this.#listChains(args.at(-1));
     throw new CommandError({ argv, code: 'ENOENT' });
   }
 
   #save(family: 'ip' | 'ip6', table?: string): string {
     const tables = table === undefined ? ['raw', 'mangle', 'nat', 'filter'] : [table];
     return tables.map((name) => this.table(family, name).save()).join('');
+  }
+
+  /** `nft list chains ip` */
+  #listChains(family = 'ip'): string {
+    const lines = [...this.#tables].flatMap(([key, table]) => {
+      if (!key.startsWith(`${family} `)) return [];
+      return [`table ${key} {`, ...table.chainNames.flatMap((name) => [`\tchain ${name} {`, '\t}']), '}'];
+    });
+    return [...lines, ''].join('\n');
   }
 
   #restore(argv: Argv, family: 'ip' | 'ip6', input: string): void {

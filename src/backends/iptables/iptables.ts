@@ -1,6 +1,6 @@
 /** iptables-restore and iptables-save of one variant, for both families. */
 import { ipFamilies, tableNames } from '../../dataplane/dataplane.ts';
-import type { ObservedHook, ObservedPart, Ownership } from '../../dataplane/observed.ts';
+import type { ObservedHook, ObservedPart, ObservedTable, Ownership } from '../../dataplane/observed.ts';
 import { parseSave } from '../../dataplane/observed.ts';
 import type { TableWrite } from '../../dataplane/restore-input.ts';
 import { tableInput } from '../../dataplane/restore-input.ts';
@@ -10,6 +10,7 @@ import type { HookPlace } from '../backend.ts';
 import type { Argv, Converse, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import type { StandingProcess } from '../standing-program.ts';
+import { chainNames, largeTableChains, namesAlone } from './large-table.ts';
 import { refusalOf } from './restore-error.ts';
 import { RestoreSession } from './restore-session.ts';
 import type { IptablesVariant } from './variant.ts';
@@ -22,6 +23,8 @@ export interface IptablesOptions {
   readonly ownership: Ownership;
   /** Absent: every transaction is a process of its own. The legacy variant gains nothing and has none. */
   readonly converse?: Converse;
+  /** More chains than so many in nat: at the start they are written anew instead of being read. */
+  readonly largeTable?: number;
   /** Told of a process that stays before each of its transactions. */
   readonly onTransaction?: (process: StandingProcess) => void;
 }
@@ -32,6 +35,7 @@ export class Iptables {
   readonly #families: readonly IpFamily[];
   readonly #ownership: Ownership;
   readonly #sessions: ReadonlyMap<IpFamily, RestoreSession>;
+  readonly #largeTable: number;
 
   constructor(options: IptablesOptions) {
     const { run, variant, families = ipFamilies, ownership } = options;
@@ -39,15 +43,30 @@ export class Iptables {
     this.#variant = variant;
     this.#families = families;
     this.#ownership = ownership;
+    this.#largeTable = options.largeTable ?? largeTableChains;
     this.#sessions = new Map(families.flatMap((family) => sessionFor(family, options) ?? []));
   }
 
-  async read(tables: readonly TableName[]): Promise<ObservedPart['tables']> {
+  /** `isFirst`: what is there may be an earlier agent's, and of a large table of Services the names are enough. */
+  async read(tables: readonly TableName[], isFirst = false): Promise<ObservedPart['tables']> {
     const read = this.#families.map(async (family) => {
-      const texts = await this.#save(family, tables);
-      return tables.map((table) => ({ family, table, content: parseSave(texts.get(table) ?? '', this.#ownership) }));
+      const large = isFirst && tables.includes('nat') ? await this.#readNames(family, 'nat') : undefined;
+      const whole = large === undefined ? tables : tables.filter((table) => table !== 'nat');
+      const texts = await this.#save(family, whole);
+      return tables.map((table) => {
+        const named = table === 'nat' ? large : undefined;
+        return { family, table, content: named ?? parseSave(texts.get(table) ?? '', this.#ownership) };
+      });
     });
     return (await Promise.all(read)).flat();
+  }
+
+  /** Undefined where the table is small, or is read quickly at every size (legacy). */
+  async #readNames(family: IpFamily, table: TableName): Promise<ObservedTable | undefined> {
+    if (this.#variant === 'legacy' || !this.#ownership.services) return undefined;
+    const names = await chainNames(this.#run, family, table);
+    if (names === undefined || names.length <= this.#largeTable) return undefined;
+    return namesAlone(names, this.#ownership, (chain) => this.readHooks({ family, table, chain }));
   }
 
   /** All tables come from one program: the start of another one costs more than a small table. */
