@@ -69,8 +69,7 @@ export class FakeKernel {
       return '';
     }
     const [, listed] = /^(ip6?)tables-nft$/.exec(program) ?? [];
-    if (listed === 'ip' || listed === 'ip6')
-      return this.table(listed, args[args.indexOf('-t') + 1] ?? '').list(args.at(-1) ?? '');
+    if (listed === 'ip' || listed === 'ip6') return this.#listRules(listed, args);
     if (program === 'ipset') return this.sets.run(argv, input);
     if (program === 'nft') return this.#listChains(args.at(-1));
     throw new CommandError({ argv, code: 'ENOENT' });
@@ -79,6 +78,11 @@ export class FakeKernel {
   #save(family: 'ip' | 'ip6', table?: string): string {
     const tables = table === undefined ? ['raw', 'mangle', 'nat', 'filter'] : [table];
     return tables.map((name) => this.table(family, name).save()).join('');
+  }
+
+  /** `iptables-nft -t TABLE -S CHAIN` */
+  #listRules(family: 'ip' | 'ip6', args: readonly string[]): string {
+    return this.table(family, args[args.indexOf('-t') + 1] ?? '').list(args.at(-1) ?? '');
   }
 
   /** `nft list chains ip` */
