@@ -25,8 +25,9 @@ function writerOf(kernel: FakeKernel, largeTable: number): KernelWriter {
   return new KernelWriter({ backend, retryDelaysMs: [0] });
 }
 
-const saves = (kernel: FakeKernel): readonly string[] =>
-  kernel.calls.filter(({ argv }) => argv[0] === 'iptables-nft-save').map(({ argv }) => argv.at(-1) ?? '');
+/** By a program for this table, or for all of them. */
+const readsNat = (kernel: FakeKernel): boolean =>
+  kernel.calls.some(({ argv }) => argv[0] === 'iptables-nft-save' && (argv.length === 1 || argv.at(-1) === 'nat'));
 
 /** What an earlier agent left: one Service more, one as it is, one with another text; and what is foreign. */
 async function leftBehind(): Promise<FakeKernel> {
@@ -43,7 +44,7 @@ test.each([3, 1_000])('more than %i chains: the end is the same, whatever was th
   const kernel = await leftBehind();
   const writer = writerOf(kernel, largeTable);
   await writer.resync(services('a', 'b', 'new'));
-  expect(saves(kernel).includes('nat')).toBe(largeTable === 1_000);
+  expect(readsNat(kernel)).toBe(largeTable === 1_000);
   const nat = kernel.table('ip', 'nat');
   expect(nat.chainNames.filter((name) => !name.startsWith('P') && !['INPUT', 'OUTPUT'].includes(name)).sort()).toEqual([
     'DOCKER',
@@ -58,13 +59,13 @@ test.each([3, 1_000])('more than %i chains: the end is the same, whatever was th
   kernel.calls.length = 0;
   // From now on a compare is one: it reads.
   expect(await writer.resync(services('a', 'b', 'new'))).toMatchObject({ writes: 0, differenceCount: 0 });
-  expect(saves(kernel)).toContain('nat');
+  expect(readsNat(kernel)).toBe(true);
 });
 
 test('cleanup of a large table reads no more of it', async () => {
   const kernel = await leftBehind();
   await writerOf(kernel, 3).cleanup();
-  expect(saves(kernel)).not.toContain('nat');
+  expect(readsNat(kernel)).toBe(false);
   expect(kernel.table('ip', 'nat').chainNames.filter((name) => name.startsWith('KUBE'))).toEqual([]);
   expect(kernel.table('ip', 'nat').chain('PREROUTING')).toEqual([]);
 });
@@ -73,7 +74,7 @@ test('where nft is missing the table is read', async () => {
   const kernel = await leftBehind();
   kernel.failNext(/^nft$/);
   await writerOf(kernel, 3).resync(services('a'));
-  expect(saves(kernel)).toContain('nat');
+  expect(readsNat(kernel)).toBe(true);
 });
 
 test('names are those of one table', () => {
