@@ -3,9 +3,8 @@ import type { Dataplane } from '../../src/dataplane/dataplane.ts';
 import type { KernelWrite, Step } from '../../src/dataplane/kernel-write.ts';
 import { chainName } from '../../src/dataplane/names.ts';
 import { ObservedStore } from '../../src/dataplane/observed-store.ts';
-import type { PieceLimits } from '../../src/dataplane/pieces.ts';
 import type { Chain } from '../../src/dataplane/rule.ts';
-import { cutIntoPieces, leavesFirst } from '../../src/dataplane/pieces.ts';
+import { cutIntoPieces, leavesFirst, legacyPieces, nftPieces } from '../../src/dataplane/pieces.ts';
 import { planCleanup, planResync, planSteps } from '../../src/dataplane/plan.ts';
 import { cidrOf } from '../../src/lib/ip.ts';
 import { unreachable } from '../../src/lib/unreachable.ts';
@@ -125,26 +124,24 @@ test('old rules of all but the last transaction go in the end, before the chains
   expect(kinds(alone)).toEqual(['ipv4 filter cali-pi-a', 'ipv4 filter without cali-old', `destroy ${set.name}`]);
 });
 
-test('a large change, and a kernel that does not wait, delete as they write', () => {
+test.each([
+  ['a small change', 12, nftPieces, 1],
+  ['a large one: deleting rule by rule takes longer than the wait', 101, nftPieces, 0],
+  ['a kernel that does not wait', 12, legacyPieces, 0],
+] as const)('%s: %i rules', (_, count, limits, expected) => {
   const families = ['ipv4', 'ipv6'] as const;
-  const many = (...rules: Chain['rules']): Dataplane =>
-    dataplaneOf({
-      chains: { filter: Array.from({ length: 12 }, (_, at) => chainOf(`cali-pi-${at}`, ...rules)) },
-      families,
-    });
+  const many = (...rules: Chain['rules']): Dataplane => {
+    const filter = Array.from({ length: count }, (__, at) => chainOf(`cali-pi-${at}`, ...rules));
+    return dataplaneOf({ chains: { filter }, families });
+  };
   const after = many(drop);
   const chains = families.flatMap((family) =>
     [...after.tables[family].chains.filter.values()].map(
       (chain) => ({ family, table: 'filter', name: chain.name, chain }) as const,
     ),
   );
-  const trims = (limits: PieceLimits): number =>
-    planSteps({ ipSets: [], chains, hooks: [] }, after, synced(many(accept)), limits)
-      .flatMap(({ writes }) => writes)
-      .filter(({ kind }) => kind === 'trim-chains').length;
-  expect(trims({ lines: 100, chains: 2, deletesLast: true })).toBe(11);
-  expect(trims({ lines: 100, chains: 1, deletesLast: true })).toBe(0);
-  expect(trims({ lines: 100, chains: 2 })).toBe(0);
+  const steps = planSteps({ ipSets: [], chains, hooks: [] }, after, synced(many(accept)), limits);
+  expect(steps.flatMap(({ writes }) => writes).filter(({ kind }) => kind === 'trim-chains')).toHaveLength(expected);
 });
 
 test('a change that is in the kernel already costs nothing', () => {
