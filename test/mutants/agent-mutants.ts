@@ -147,8 +147,8 @@ export const agentMutants: readonly Mutant[] = [
     mechanism: 'what deletes chains does nothing else',
     file: 'src/dataplane/restore-input.ts',
     off: [
-      'for (const name of write.names) push(name, `-X ${name}`);',
-      "push('INPUT', '-A INPUT -j RETURN');\n    for (const name of write.names) push(name, `-X ${name}`);",
+      '...write.names.map((name): ChainLine => [name, `-X ${name}`]),',
+      "['INPUT', '-A INPUT -j RETURN'], ...write.names.map((name): ChainLine => [name, `-X ${name}`]),",
     ],
     test: 'test/backends/kernel-writer.test.ts',
     killedBy: 'every restore input holds one table',
