@@ -1,6 +1,7 @@
 /** `node e2e/report.ts FILE...`: what `npm run e2e -- --json FILE` wrote, as Markdown tables, one for each suite: a line a case, a column a cluster. */
 import { readFileSync } from 'node:fs';
 import type { ResultRow } from './results.ts';
+import { withoutLabels } from './suites/shares.ts';
 
 const rows = process.argv.slice(2).flatMap(readRows);
 if (rows.length === 0) {
@@ -22,7 +23,7 @@ function tableOf(suite: string, own: readonly ResultRow[]): string {
   });
   const lines = [...Map.groupBy(own, ({ name }) => name)].map(([name, results]) => {
     const cells = places.map((place) => cellOf(results.find(({ label }) => placeOf(label) === place)));
-    return `| ${name.replaceAll('|', String.raw`\|`)} | ${cells.join(' | ')} |`;
+    return `| ${shortName(name).replaceAll('|', String.raw`\|`)} | ${cells.join(' | ')} |`;
   });
   return [
     `### ${suite}`,
@@ -34,11 +35,16 @@ function tableOf(suite: string, own: readonly ResultRow[]): string {
   ].join('\n');
 }
 
+/** Without what all of upstream's names have, and without the labels that their reports append. */
+function shortName(name: string): string {
+  return withoutLabels(name).replace(/^\[sig-[a-z-]+\] /, '');
+}
+
 function cellOf(result: ResultRow | undefined): string {
   if (result === undefined) return 'not run';
-  const { outcome, seconds, message = '' } = result;
+  const { outcome, message = '' } = result;
   const why = (message.split('\n')[0] ?? '').slice(0, 120).replaceAll('|', String.raw`\|`);
-  return outcome === 'passed' ? `${Math.round(seconds)} s` : `**${outcome}**: ${why}`;
+  return outcome === 'passed' ? 'passed' : `**${outcome}**: ${why}`;
 }
 
 /** `netpol (ptp, sluice)` is suite `netpol` on `ptp, sluice`. */

@@ -14,7 +14,7 @@ export function focusOf(names: readonly string[]): string {
 }
 
 /** Ginkgo appends a spec's labels to its name in reports, as one list that `--ginkgo.focus` does not see. */
-function withoutLabels(name: string): string {
+export function withoutLabels(name: string): string {
   return name.replace(/ \[[^[\]]*, [^[\]]*\]$/, '').replace(/ \[sig-[a-z-]+\]$/, '');
 }
 

@@ -12,11 +12,13 @@ test('results of two runs become one table for each suite, with what was not run
   try {
     const [sluice, proxy] = [new Results(), new Results()];
     sluice.add('service (ptp, sluice)', [
-      { name: 'b', outcome: 'passed', seconds: 3.4 },
+      { name: '[sig-network] b [Tag] [sig-network, Tag]', outcome: 'passed', seconds: 3.4 },
       { name: 'a | x', outcome: 'failed', seconds: 1, message: 'no | answer\nand more' },
     ]);
     sluice.add('chart', [{ name: 'lint', outcome: 'passed', seconds: 1 }]);
-    proxy.add('service (ptp, kube-proxy)', [{ name: 'b', outcome: 'skipped', seconds: 0, message: 'needs a cloud' }]);
+    proxy.add('service (ptp, kube-proxy)', [
+      { name: '[sig-network] b [Tag] [sig-network, Tag]', outcome: 'skipped', seconds: 0, message: 'needs a cloud' },
+    ]);
     const files = [sluice, proxy].map((results, index) => {
       const file = join(folder, `${index}.json`);
       writeFileSync(file, JSON.stringify(results.rows()));
@@ -30,14 +32,14 @@ test('results of two runs become one table for each suite, with what was not run
       '|---|---|---|',
       '| passed | 1 of 2 | 0 of 1 |',
       String.raw`| a \| x | **failed**: no \| answer | not run |`,
-      '| b | 3 s | **skipped**: needs a cloud |',
+      '| b [Tag] | passed | **skipped**: needs a cloud |',
       '',
       '### chart',
       '',
       '| Case | alone |',
       '|---|---|',
       '| passed | 1 of 1 |',
-      '| lint | 1 s |',
+      '| lint | passed |',
     ]);
   } finally {
     rmSync(folder, { recursive: true });
