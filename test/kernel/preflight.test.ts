@@ -1,4 +1,7 @@
 /** The preflight, the detection of the iptables variant, and conntrack, on the real kernel. */
+import { mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Conntrack } from '../../src/backends/conntrack/conntrack.ts';
 import type { Flow } from '../../src/backends/conntrack/flows.ts';
@@ -75,7 +78,23 @@ describeKernel('preflight', () => {
     expect(await readMachineVersions(missing, variant)).toEqual({ iptables: '', ipset: '', kernel });
   });
 
-  test.each(['iptables-nft-restore', 'ip6tables-nft-restore', 'conntrack'])(
+  test('conntrack is missing: what no trial runs is looked for on the PATH, and nothing of the trial stays behind', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-path-'));
+    const path = process.env['PATH'] ?? '';
+    try {
+      for (const directory of path.split(delimiter)) await linkPrograms(directory, folder, 'conntrack');
+      process.env['PATH'] = folder;
+      const missing = await preflight({ ...options, run: netns.run, variant: 'nft' });
+      expect(missing).toMatchObject([{ kind: 'program', name: 'conntrack' }]);
+    } finally {
+      process.env['PATH'] = path;
+      await rm(folder, { recursive: true });
+    }
+    expect(await netns.exec('ipset list -name')).toBe('');
+    for (const family of ['ip', 'ip6']) expect(await netns.exec(`${family}tables-nft-save`)).not.toContain('cali');
+  });
+
+  test.each(['iptables-nft-restore', 'ip6tables-nft-restore'])(
     '%s is missing: nothing of the trial stays behind',
     async (program) => {
       const run: Run = (argv, more) =>
@@ -159,3 +178,11 @@ describeKernel('preflight', () => {
     expect(await flows('ipv6')).toEqual([]);
   });
 });
+
+/** Links to all programs of a directory but one; the first directory of a PATH that has a name wins. */
+async function linkPrograms(from: string, to: string, without: string): Promise<void> {
+  const names = await readdir(from).catch(() => []);
+  for (const name of names) {
+    if (name !== without) await symlink(join(from, name), join(to, name)).catch(() => undefined);
+  }
+}
