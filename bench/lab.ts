@@ -1,8 +1,9 @@
 /** A lab of three nodes and 60 pods: how long until every pod is programmed, and what all of it takes of memory. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inodeOf } from '../e2e/cluster/cgroups.ts';
 import { labDown } from '../src/lab/down.ts';
 import { labDefaults } from '../src/lab/options.ts';
 import type { LabState } from '../src/lab/run-directory.ts';
@@ -87,13 +88,5 @@ function megabytesOf(pid: string): number {
     return (Number(/^Pss:\s+(\d+) kB$/m.exec(rollup)?.[1]) * 1.024) / 1e3;
   } catch {
     return 0;
-  }
-}
-
-function inodeOf(file: string): number | undefined {
-  try {
-    return statSync(file).ino;
-  } catch {
-    return undefined;
   }
 }

@@ -50,7 +50,8 @@ function isOf(pid: string, name: string, netns: number | undefined): boolean {
   }
 }
 
-function inodeOf(file: string): number | undefined {
+/** Tells namespaces apart, by the files that stand for them; undefined where there is none. */
+export function inodeOf(file: string): number | undefined {
   try {
     return statSync(file).ino;
   } catch {
