@@ -40,9 +40,11 @@ export interface FaultReport {
 const families = ['ipv4', 'ipv6'] as const;
 const resyncSeconds = 5;
 
+const stateName = (count: number): string => `state-${count}`;
+
 export async function runFaults(options: FaultRun): Promise<FaultReport> {
   const random = new Random(options.seed);
-  const state = randomState(random);
+  const state = randomState(random, stateName(0));
   const lab = await testLab({ 'cluster.yaml': state }, { cni: options.cni, ipFamilies: families, agents: false });
   const temporary = await mkdtemp(join(tmpdir(), 'sluice-faults-'));
   const bench = new Bench(options, { lab, temporary, random, state });
@@ -73,6 +75,7 @@ class Bench {
   readonly #problems: string[] = [];
   #agent: AgentProcess | undefined;
   #state: string;
+  #states = 0;
   #packets = 0;
 
   constructor(options: FaultRun, { lab, temporary, random, state }: BenchParts) {
@@ -152,16 +155,14 @@ class Bench {
 
   async #change(): Promise<void> {
     this.#note('change');
-    this.#state = randomState(this.#random);
-    await this.#lab.write('cluster.yaml', this.#state);
+    await this.#writeNextState();
     if (this.#random.isTrue()) await pause(this.#random.below(300));
     else await this.#untilSettled();
   }
 
   async #dieChanging(): Promise<void> {
     this.#note('SIGKILL while changing');
-    this.#state = randomState(this.#random);
-    await this.#lab.write('cluster.yaml', this.#state);
+    await this.#writeNextState();
     await pause(this.#random.below(400));
     await this.#agent?.end('SIGKILL');
     await this.#launch();
@@ -170,8 +171,7 @@ class Bench {
   async #changeWhileDead(): Promise<void> {
     this.#note('change while dead');
     await this.#agent?.end('SIGKILL');
-    this.#state = randomState(this.#random);
-    await this.#lab.write('cluster.yaml', this.#state);
+    await this.#writeNextState();
     await this.#launch();
   }
 
@@ -199,7 +199,8 @@ class Bench {
       await untilTrue(tampering.name, async () => (await ownImageOf(this.#place)) === before, limit);
       this.#mended[tampering.name] = Math.max(this.#mended[tampering.name] ?? 0, Date.now() - started);
     } catch {
-      this.#problems.push(`not mended within ${Math.round(limit)} ms: ${tampering.name}`);
+      const left = difference(before, await ownImageOf(this.#place));
+      this.#problems.push(`not mended within ${Math.round(limit)} ms: ${tampering.name}: ${left}`);
     }
   }
 
@@ -222,7 +223,14 @@ class Bench {
     else await this.#untilSettled();
   }
 
+  async #writeNextState(): Promise<void> {
+    this.#states += 1;
+    this.#state = randomState(this.#random, stateName(this.#states));
+    await this.#lab.write('cluster.yaml', this.#state);
+  }
+
   async #untilSettled(): Promise<void> {
+    await this.#agent?.untilKnown(`default/${stateName(this.#states)}`);
     await this.#agent?.untilSettled(policiesIn(this.#state));
   }
 
@@ -241,6 +249,14 @@ class Bench {
       await chmod(join(directory, name), 0o755);
     }
   }
+}
+
+/** The lines that one text has and the other has not, those that came with a plus. */
+function difference(before: string, after: string): string {
+  const [had, has] = [before.split('\n'), after.split('\n')];
+  const gone = had.filter((line) => !has.includes(line)).map((line) => `- ${line}`);
+  const come = has.filter((line) => !had.includes(line)).map((line) => `+ ${line}`);
+  return [...gone, ...come].slice(0, 10).join(' | ') || 'the same lines in another order, or another number of times';
 }
 
 /** How much longer things take than on a machine that has a processor for everybody. */

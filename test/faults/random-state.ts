@@ -4,13 +4,18 @@ import type { Random } from './random.ts';
 
 const others = ['open', 'selfish', 'mute', 'jailed', 'nobody'];
 
-/** One manifest. Policies may come and go, and so may labels, peers, blocks, named ports and a Service. */
-export function randomState(random: Random): string {
+/**
+ * One manifest. Policies may come and go, and so may labels, peers, blocks, named ports and a Service. `name` is that of one more policy,
+ * for no pod: who knows it has read this state and no earlier one.
+ */
+export function randomState(random: Random, name: string): string {
   const documents = trapManifests
     .split('\n---\n')
     .filter((text) => !text.includes('kind: NetworkPolicy'))
     .map((text) => withRandomLabels(text, random));
-  return [...documents, ...policies(random), ...services(random)].join('\n---\n');
+  return [...documents, ...policies(random), policyText(name, 'policyTypes: [Ingress]'), ...services(random)].join(
+    '\n---\n',
+  );
 }
 
 export function policiesIn(manifest: string): number {

@@ -5,9 +5,11 @@ import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
 import type { ProcessExit, RunningProcess } from '../../src/backends/exec.ts';
 import { spawnProcess } from '../../src/backends/exec.ts';
+import { askAgent as askForState } from '../../src/cli/agent-client.ts';
 import { askAgent } from '../../src/lab/ask-agent.ts';
 import { namespaceOf } from '../../src/lab/exec.ts';
 import { runDirectory } from '../../src/lab/run-directory.ts';
+import { decodeState } from '../../src/server/state-codec.ts';
 import type { TestLab } from './lab-fixture.ts';
 import { untilTrue } from './lab-fixture.ts';
 import { inside } from './raw-packets.ts';
@@ -96,6 +98,17 @@ export class AgentProcess {
     await untilTrue('the agent has programmed everything', isSettled, settleMs()).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${JSON.stringify(last)}\n`, { cause: error });
     });
+  }
+
+  /** It has read this NetworkPolicy, `namespace/name`; what it knew before may still be what is in the kernel. */
+  async untilKnown(policy: string): Promise<void> {
+    const socket = join(this.#place.runDir, 'sluice.sock');
+    const isKnown = async (): Promise<boolean> => {
+      if (this.#isEnded) throw new Error(`the agent ended:\n${await this.log()}`);
+      const answer = await askForState(socket, '/api/state').catch(() => undefined);
+      return decodeState(answer)?.networkPolicies.has(policy) ?? false;
+    };
+    await untilTrue(`the agent knows ${policy}`, isKnown, settleMs());
   }
 
   /** It has seen that the machine has what it needs; its first writes follow. */
