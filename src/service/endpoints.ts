@@ -1,8 +1,8 @@
 /** The endpoints behind a service port, out of its EndpointSlices in every shape that the API allows (kube-proxy.md 5). */
 import type { Endpoint, EndpointPort, EndpointSlice, Protocol } from '../cluster/objects.ts';
-import { describeObject } from '../cluster/objects.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { familyOf, type IpAddress, type IpFamily, joinHostPort } from '../lib/ip.ts';
+import { problemAt } from './problem.ts';
 
 /** Controllers put it on the slices of headless Services: nothing for a proxy to do. */
 export const headlessLabel = 'service.kubernetes.io/headless';
@@ -60,7 +60,7 @@ function collectSlice(
   for (const [index, port] of slice.ports.entries()) {
     if (port.port === undefined || port.port === 0) continue;
     if (!isPort(port.port)) {
-      diagnostics.push(sliceProblem(slice, `ports[${index}].port`, `${port.port} is no port, expected 1 to 65535`));
+      diagnostics.push(problemAt(slice, `ports[${index}].port`, `${port.port} is no port, expected 1 to 65535`));
       continue;
     }
     addPort(addressed, { ...port, port: port.port }, mapOf(found, portKey(family, port.name, port.protocol)));
@@ -80,7 +80,7 @@ function usableEndpoints(
     if (familyOf(address) === family) usable.push([address, endpoint]);
     else {
       const message = `${address} is not of the slice's addressType, expected an ${slice.addressType} address`;
-      diagnostics.push(sliceProblem(slice, `endpoints[${index}].addresses[0]`, message));
+      diagnostics.push(problemAt(slice, `endpoints[${index}].addresses[0]`, message));
     }
   }
   return usable;
@@ -106,12 +106,6 @@ function rank(endpoint: Endpoint): number {
 
 export function isPort(port: number): boolean {
   return Number.isInteger(port) && port >= 1 && port <= 65535;
-}
-
-function sliceProblem(slice: EndpointSlice, path: string, message: string): Diagnostic {
-  const line = slice.location?.lines.get(path) ?? slice.location?.line;
-  const place = slice.location === undefined || line === undefined ? {} : { file: slice.location.file, line };
-  return { severity: 'error', object: describeObject(slice), path, message, ...place };
 }
 
 function mapOf<Value>(maps: Map<string, Map<string, Value>>, key: string): Map<string, Value> {

@@ -75,7 +75,7 @@ test('up to 8 endpoints there is one chain, as kube-proxy has it', () => {
       .chainNames('nat')
       .filter((name) => name.startsWith('KUBE-SVC-'));
   expect(chains(8)).toHaveLength(1);
-  expect(chains(20).length).toBeGreaterThan(1);
+  expect(chains(9).length).toBeGreaterThan(1);
 });
 
 test.each([40, 1000])('one of %i endpoints changes: its chains and one branch are written', (count) => {

@@ -69,5 +69,6 @@ test('our own names fit the kernel, the longest too', () => {
   expect(names.filter((name) => name.length > chainNameLimit)).toEqual([]);
   expect(dispatchChain('KUBE-SERVICES', '0a60')).toBe('KUBE-SERVICES-0a60');
   expect(dispatchChain('KUBE-SERVICES', '0a6000290005')).toBe('KUBE-SERVICES-0a6000290005');
+  expect(dispatchChain('KUBE-SERVICES', '0a600029000500')).toBe('KUBE-SERVICES-0a600029000500');
   expect(dispatchChain('KUBE-SERVICES', address)).toMatch(/^KUBE-SERVICES-x[0-9a-f]{13}$/);
 });

@@ -38,6 +38,16 @@ describe('addresses of the node', () => {
     expect(bench.touched).toEqual([]);
   });
 
+  test('a /0 among the chosen ranges is every address, whatever else is chosen', () => {
+    expect(jumps(served({ nodePortAddresses: [cidr('10.0.0.0/8'), cidr('0.0.0.0/0')] }))).toEqual(jumps(served()));
+  });
+
+  test('127.0.0.1 answers where it is chosen, and in its own family alone', () => {
+    const choice = { nodePortAddresses: [cidr('127.0.0.0/8'), cidr('fd00:192::/64')] };
+    expect(jumps(served(choice))).toEqual([expect.stringContaining('-d 127.0.0.1 -j KUBE-NODEPORTS')]);
+    expect(jumps(served(choice), 'ipv6')).toEqual([expect.stringContaining('-d fd00:192::2 -j KUBE-NODEPORTS')]);
+  });
+
   test('a Service that lets the node in by its address is decided again', () => {
     const balancer = {
       type: 'LoadBalancer',
@@ -86,6 +96,22 @@ describe('ServiceCIDRs', () => {
     expect(probe(bench, { ...nobodys, to: '172.30.0.41' })).toMatchObject({ reaches: ['10.1.0.1:80'] });
     expect(probe(bench, { ...nobodys, to: '172.30.0.41', port: 81 })).toBe('drop');
     expect(probe(bench, { ...nobodys, to: '172.31.0.1' })).toMatchObject({ reaches: ['172.31.0.1:80'] });
+  });
+
+  test('ranges stand in one order, in whatever order they come', () => {
+    const ranges = [
+      range('a', '172.31.0.0/16'),
+      range('b', '10.96.0.0/16', '172.30.0.0/16'),
+      range('c', '10.97.0.0/16'),
+    ];
+    const drops = [ranges, ranges.toReversed()].map((order) =>
+      new Bench()
+        .set(...order)
+        .rules('filter', 'KUBE-SERVICES')
+        .map((rule) => / -d (\S+) /.exec(rule)?.[1]),
+    );
+    const expected = ['10.96.0.0/16', '10.97.0.0/16', '172.30.0.0/16', '172.31.0.0/16'];
+    expect(drops).toEqual([expected, expected]);
   });
 
   test('what has no endpoints is refused all the same', () => {
