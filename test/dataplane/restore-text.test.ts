@@ -67,6 +67,21 @@ test('hooks to the top come in reverse, so that the first of the list is above t
   expect(targets).toEqual(['cali-c', 'cali-b', 'cali-a']);
 });
 
+test('hooks stand by chain, in whatever order they are wanted', () => {
+  const hooks = (['OUTPUT', 'FORWARD', 'INPUT'] as const).map((chain) =>
+    hook('filter', chain, rule([], jump('cali-a'))),
+  );
+  const chains = [hooks, hooks.toReversed()].map((order) =>
+    iptablesRestoreText(dataplane({ hooks: order }), 'ipv4')
+      .split('\n')
+      .flatMap((line) => /^-I (\S+)/.exec(line)?.[1] ?? []),
+  );
+  expect(chains).toEqual([
+    ['FORWARD', 'INPUT', 'OUTPUT'],
+    ['FORWARD', 'INPUT', 'OUTPUT'],
+  ]);
+});
+
 test('nothing of ours, nothing to load', () => {
   expect(iptablesRestoreText(dataplane({}), 'ipv6')).toBe('');
   expect(ipSetRestoreText(dataplane({}))).toBe('');

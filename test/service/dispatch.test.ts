@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ClusterObject } from '../../src/cluster/objects.ts';
 import { ownsChain } from '../../src/dataplane/ownership.ts';
-import { insertEntry, removeEntry, type Tree } from '../../src/service/dispatch-tree.ts';
+import { entriesOf, insertEntry, leafLimit, removeEntry, type Tree } from '../../src/service/dispatch-tree.ts';
 import { Bench, endpoint, type ServiceShape, service, slice } from './fixtures.ts';
 import { probe, rulesPassed } from './flows.ts';
 
@@ -127,6 +127,61 @@ test('two Services that claim one address and port: the first by name, both ways
       reaches: ['10.200.0.1:80'],
     });
   }
+});
+
+test('many ports of one address are found by protocol and port, and no others', () => {
+  const at = (index: number) => ({ protocol: index % 2 === 0 ? 'TCP' : 'UDP', port: 100 + index * 300 }) as const;
+  const bench = new Bench({}, ['ipv4']).set(
+    ...Array.from({ length: 40 }, (_, index) => [
+      service(`ns/svc-${index}`, { clusterIps: ['172.30.0.41'], ports: [at(index)] }),
+      slice(`ns/svc-${index}`, [endpoint(`10.200.0.${index}`)], { ports: [{ name: '', ...at(index), port: 80 }] }),
+    ]).flat(),
+  );
+  for (const index of [0, 1, 16, 17, 38, 39]) {
+    const { protocol, port } = at(index);
+    const to = { from: 'pod', to: '172.30.0.41', port, protocol } as const;
+    expect(probe(bench, to)).toMatchObject({ reaches: [`10.200.0.${index}:80`] });
+    expect(probe(bench, { ...to, protocol: protocol === 'TCP' ? 'UDP' : 'TCP' })).toMatchObject({
+      reaches: [`172.30.0.41:${port}`],
+    });
+    expect(rulesPassed(bench, '172.30.0.41', port, protocol)).toBeLessThanOrEqual(40);
+  }
+});
+
+test('a dispatch tree grows and shrinks: small leaves, right counts, entries in order, and the shape of a new one', () => {
+  const all = Array.from({ length: 90 }, (_, index) => ({
+    key: (((index * 37) % 60) * 7).toString(16).padStart(3, '0'),
+    id: 'cab'.charAt(index % 3),
+    value: 0,
+  })).filter(({ key, id }, at, list) => list.findIndex((other) => other.key === key && other.id === id) === at);
+  const grown = (entries: typeof all) => entries.reduce<Tree<number> | undefined>(insertEntry, undefined);
+  const inOrder = (entries: typeof all) =>
+    entries.toSorted((one, other) => (one.key + one.id < other.key + other.id ? -1 : 1));
+  const check = (tree: Tree<number> | undefined): void => {
+    if (tree?.kind === 'leaf') expect(tree.entries.length).toBeLessThanOrEqual(leafLimit);
+    if (tree?.kind !== 'inner') return;
+    expect(tree.count).toBe(entriesOf(tree).length);
+    expect(tree.count).toBeGreaterThan(leafLimit);
+    expect(tree.children.filter((child) => child !== undefined).length).toBeGreaterThan(1);
+    for (const child of tree.children) check(child);
+  };
+  let tree = grown(all);
+  for (const [index, { key, id }] of all.entries()) {
+    check(tree);
+    const left = all.slice(index);
+    expect(entriesOf(tree)).toEqual(inOrder(left));
+    if (index % 5 === 0) expect(tree).toEqual(grown(left.toReversed()));
+    expect(removeEntry(tree, key, `${id}x`)).toBe(tree);
+    expect(removeEntry(tree, 'fff', id)).toBe(tree);
+    tree = removeEntry(tree, key, id);
+  }
+  expect(tree).toBeUndefined();
+});
+
+test('entries with one key stay in one leaf, however many', () => {
+  const entries = Array.from({ length: 40 }, (_, index) => ({ key: '0a6', id: String(100 - index), value: 0 }));
+  const tree = entries.reduce<Tree<number> | undefined>(insertEntry, undefined);
+  expect(tree).toEqual({ kind: 'leaf', entries: entries.toSorted((one, other) => (one.id < other.id ? -1 : 1)) });
 });
 
 test('a dispatch tree has the shape of its entries, whatever their history', () => {

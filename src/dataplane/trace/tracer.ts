@@ -139,7 +139,6 @@ class Passage {
   }
 
   one(hook: BuiltinChain): Trace {
-    if (hook !== 'PREROUTING' && hook !== 'OUTPUT') this.#flight.isTracked = true;
     return this.#end(this.#hook(hook) ?? 'accept');
   }
 
