@@ -89,6 +89,7 @@ export const recipes = {
   'host-local': cniPlugin('ipam/host-local'),
   portmap: cniPlugin('meta/portmap'),
   helm: { kind: 'go', module: 'helm', path: 'helm.sh/helm/v3/cmd/helm' },
+  promcheck: { kind: 'go', module: 'prometheus', path: 'sluice.invalid/e2e/promcheck' },
   coredns: { kind: 'go', module: 'coredns', path: 'sluice.invalid/e2e/coredns' },
   busybox: { kind: 'debian', package: 'busybox-static', file: 'bin/busybox' },
   pause: { kind: 'c', source: 'pause.c' },

@@ -10,6 +10,7 @@ import { monitoringKinds } from './custom-kinds.ts';
 import type { ChartCase, ChartTools } from './chart-case.ts';
 import { chartDirectory } from './chart-case.ts';
 import { imageCases } from './image-cases.ts';
+import { monitoringCases } from './monitoring-cases.ts';
 
 /** helm's own idea of a cluster's version is older than what the chart wants. */
 const kubeVersion = '1.36.3';
@@ -24,7 +25,7 @@ export const chartSuite: LoneSuite = {
       const tools = toolsOf(controlPlane, progress);
       await tools.kubectl(['apply', '-f', '-'], monitoringKinds);
       await tools.kubectl(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
-      const wanted = [...chartCases, ...imageCases].filter(
+      const wanted = [...chartCases, ...monitoringCases, ...imageCases].filter(
         ({ name }) => focus === undefined || new RegExp(focus).test(name),
       );
       const answers: CaseResult[] = [];
