@@ -193,6 +193,8 @@ export class Agent {
     if (open === undefined) readiness.ready('kernel');
     else readiness.unready('kernel', `the kernel refused ${describeRefusal(open)}`);
     this.#lastFailure = undefined;
+    // What came meanwhile is written before the next part of it.
+    if (this.kernel.isComparing) this.#reconciler.markDirty();
   }
 
   async #noteServices(changed: Iterable<string>): Promise<void> {

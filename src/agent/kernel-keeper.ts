@@ -1,7 +1,7 @@
 /** Brings updates into the kernel, compares from time to time, and remembers what is there. */
 import type { ReadScope } from '../backends/backend.ts';
 import { wholeKernel } from '../backends/kernel-writer.ts';
-import type { ResyncOptions, WriteReport } from '../backends/kernel-writer.ts';
+import type { Inspection, ResyncOptions, WriteReport } from '../backends/kernel-writer.ts';
 import type { Compiler } from '../compile/compiler.ts';
 import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
 import type { ObservedDataplane, ObservedSet } from '../dataplane/observed.ts';
@@ -22,6 +22,7 @@ import { isEnvironmentFailure } from './failure.ts';
 export interface DataplaneWriter {
   resync(dataplane: Dataplane, options?: ResyncOptions): Promise<WriteReport>;
   update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
+  inspectNext(dataplane: Dataplane): Promise<Inspection>;
   /** The kernel had not yet let go of sets when they were to be destroyed: any update tries again. */
   readonly hasKeptSets: boolean;
   /** What of it can be in the kernel, as far as is known. */
@@ -48,6 +49,9 @@ export class KernelKeeper {
   /** What may not be as we left it. The first write reads the whole kernel by itself. */
   #doubtful: ReadScope = nothing;
   #isLookDue = false;
+  #isFullCompareDue = false;
+  /** How long the parts of the full compare under way have taken; absent: there is none. */
+  #fullCompareMs: number | undefined;
   #hasWritten = false;
   /** A write has failed since the last success: what differs is our own unfinished work. */
   #isUnfinished = false;
@@ -100,14 +104,20 @@ export class KernelKeeper {
     return this.#lastCompareMs;
   }
 
-  /** Of all tables and sets. */
+  /** Of all tables and sets, without what was written in between. */
   get lastFullCompareMs(): number {
     return this.#lastFullCompareMs;
   }
 
-  /** This may not be as we left it: the next call of `bring` compares it. */
+  /** This may not be as we left it: the next call of `bring` compares it. Everything is compared in parts, one at each call. */
   compareNext(scope: ReadScope = wholeKernel): void {
-    this.#doubtful = unionOf(this.#doubtful, scope);
+    if (isWhole(scope)) this.#isFullCompareDue = true;
+    else this.#doubtful = unionOf(this.#doubtful, scope);
+  }
+
+  /** `bring` should be called again soon. */
+  get isComparing(): boolean {
+    return this.#isFullCompareDue || this.#fullCompareMs !== undefined;
   }
 
   /** The next call of `bring` takes a cheap look at what has no events. */
@@ -125,8 +135,11 @@ export class KernelKeeper {
       if (!this.#isUpToDate(update)) await this.#write(update, dataplane);
       const scope = unionOf(doubtful, await this.#look(dataplane));
       if (!isNothing(scope)) await this.#compare(dataplane, scope);
+      await this.#compareOn(dataplane);
     } catch (error) {
+      // The next call reads everything.
       this.#isUnfinished = true;
+      this.#fullCompareMs = undefined;
       this.#doubtful = unionOf(this.#doubtful, doubtful);
       throw error;
     }
@@ -181,21 +194,41 @@ export class KernelKeeper {
     );
   }
 
+  /** One part of a full compare. It ends however much comes in between: each call takes it further. */
+  async #compareOn(dataplane: Dataplane): Promise<void> {
+    if (!this.isComparing) return;
+    this.#fullCompareMs ??= await this.#beginFullCompare(dataplane);
+    const { scope, isLast, durationMs } = await this.#options.writer.inspectNext(dataplane);
+    const mendMs = isNothing(scope) ? 0 : await this.#compare(dataplane, scope);
+    this.#fullCompareMs += durationMs + mendMs;
+    if (!isLast) return;
+    this.#lastFullCompareMs = this.#fullCompareMs;
+    this.#options.metrics.applySeconds.observe({ kind: 'compare' }, this.#fullCompareMs / 1000);
+    this.#fullCompareMs = undefined;
+  }
+
+  /** What the kernel refused gets another chance. Nothing is read for that. */
+  async #beginFullCompare(dataplane: Dataplane): Promise<number> {
+    this.#isFullCompareDue = false;
+    return this.#programmed.refused.length === 0 ? 0 : this.#compare(dataplane, nothing);
+  }
+
   /** What is found different now is somebody else's doing: the update is in. */
-  async #compare(dataplane: Dataplane, scope: ReadScope): Promise<void> {
+  async #compare(dataplane: Dataplane, scope: ReadScope): Promise<number> {
     const { writer, logger, metrics, onRepair } = this.#options;
     const retryRefused = this.#programmed.refused.length > 0;
     const report = await writer.resync(dataplane, { scope, retryRefused });
-    this.#lastCompareMs = report.durationMs;
-    if (scope.ipSets && scope.tables.length === wholeKernel.tables.length) this.#lastFullCompareMs = report.durationMs;
+    if (!isNothing(scope)) this.#lastCompareMs = report.durationMs;
+    if (isWhole(scope)) this.#lastFullCompareMs = report.durationMs;
     this.#record(report, 'compare');
-    if (retryRefused || report.differences.length === 0) return;
+    if (retryRefused || report.differences.length === 0) return report.durationMs;
     this.#driftRepairs += 1;
     metrics.driftRepairs.inc();
     for (const { place, before, after } of report.differences) {
       logger.warn({ part: 'drift', object: place, before, after }, 'drift was mended');
     }
     onRepair?.(report.differences.map(({ place }) => place));
+    return report.durationMs;
   }
 
   #record(report: WriteReport, kind: 'first' | 'update' | 'compare'): void {
@@ -224,6 +257,10 @@ const nothing: ReadScope = { tables: [], ipSets: false };
 
 function isNothing({ tables, ipSets }: ReadScope): boolean {
   return tables.length === 0 && !ipSets;
+}
+
+function isWhole({ tables, ipSets }: ReadScope): boolean {
+  return ipSets && tables.length === wholeKernel.tables.length;
 }
 
 function unionOf(left: ReadScope, right: ReadScope): ReadScope {

@@ -1,9 +1,11 @@
 /** What the writer needs of a kernel: the real one, or the tests' own. */
+import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { KernelWrite } from '../dataplane/kernel-write.ts';
 import type { IpSetName } from '../dataplane/names.ts';
 import type { ObservedHook, ObservedPart } from '../dataplane/observed.ts';
 import type { PieceLimits } from '../dataplane/pieces.ts';
 import type { BuiltinChain, TableName } from '../dataplane/rule.ts';
+import type { Section } from '../dataplane/section.ts';
 import type { IpFamily } from '../lib/ip.ts';
 
 export interface ReadScope {
@@ -22,6 +24,11 @@ export interface Backend {
   readonly pieces: PieceLimits;
   /** `isFirst`: nothing was written yet, so of what is too large to be read its names are enough; it is written anew. */
   read(scope: ReadScope, isFirst?: boolean): Promise<ObservedPart>;
+  /**
+   * Everything, in bounded parts: each is read when it is asked for, and what is not wanted any more by then is not asked about.
+   * What has come to be wanted meanwhile may be left out.
+   */
+  readSections(wanted: () => Dataplane): AsyncGenerator<Section, void, void>;
   /** Our rules in one built-in chain. Cheap with nf_tables at every size; legacy copies the table (0.3 s at 110,000 rules). */
   readHooks(place: HookPlace): Promise<readonly ObservedHook[]>;
   /** Our sets, and how many members each has; members are not listed. Cheapest where `known` is there. */

@@ -1,11 +1,14 @@
 /** The kernel through iptables and ipset. */
+import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { KernelWrite } from '../dataplane/kernel-write.ts';
 import type { IpSetName } from '../dataplane/names.ts';
 import type { ObservedHook, ObservedPart } from '../dataplane/observed.ts';
 import type { PieceLimits } from '../dataplane/pieces.ts';
 import { legacyPieces, nftPieces } from '../dataplane/pieces.ts';
+import type { Section } from '../dataplane/section.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { ApplyResult, Backend, HookPlace, ReadScope } from './backend.ts';
+import type { IpSetsOptions } from './ipset/ip-sets.ts';
 import { IpSets } from './ipset/ip-sets.ts';
 import type { IptablesOptions } from './iptables/iptables.ts';
 import { Iptables } from './iptables/iptables.ts';
@@ -15,7 +18,7 @@ export class KernelBackend implements Backend {
   readonly #iptables: Iptables;
   readonly #ipSets: IpSets;
 
-  constructor(options: IptablesOptions) {
+  constructor(options: IptablesOptions & IpSetsOptions) {
     this.pieces = options.variant === 'nft' ? nftPieces : legacyPieces;
     this.#iptables = new Iptables(options);
     this.#ipSets = new IpSets(options);
@@ -24,6 +27,12 @@ export class KernelBackend implements Backend {
   async read({ tables, ipSets }: ReadScope, isFirst = false): Promise<ObservedPart> {
     const read = await this.#iptables.read(tables, isFirst);
     return ipSets ? { tables: read, ipSets: await this.#ipSets.read() } : { tables: read };
+  }
+
+  /** Sets first: a chain that somebody deleted with its sets cannot be written before them. */
+  async *readSections(wanted: () => Dataplane): AsyncGenerator<Section, void, void> {
+    yield* this.#ipSets.readSections(wanted);
+    yield* this.#iptables.readSections(wanted);
   }
 
   readHooks(place: HookPlace): Promise<readonly ObservedHook[]> {

@@ -18,6 +18,7 @@ import { CommandError } from './exec.ts';
 import { applyIsolated } from './isolate.ts';
 import type { Refusal } from './refusals.ts';
 import { Refusals } from './refusals.ts';
+import { Sweep } from './sweep.ts';
 
 export interface WriterOptions {
   readonly backend: Backend;
@@ -49,6 +50,15 @@ export interface ResyncOptions {
   readonly retryRefused?: boolean;
 }
 
+/** One part of a compare of everything. */
+export interface Inspection {
+  /** What differs, as far as this part tells. */
+  readonly scope: ReadScope;
+  /** Everything was looked at. */
+  readonly isLast: boolean;
+  readonly durationMs: number;
+}
+
 export const wholeKernel: ReadScope = { tables: tableNames, ipSets: true };
 
 export class KernelWriter {
@@ -62,6 +72,7 @@ export class KernelWriter {
   #unread: ReadScope = wholeKernel;
   /** Sets that could not be destroyed, and how often that was tried: the kernel may let go of a removed rule's set a moment later. */
   readonly #kept = new Map<string, number>();
+  #sweep: Sweep | undefined;
   #counts = noCounts();
   /** Everything was as it should be, once. */
   #isStarted = false;
@@ -103,6 +114,25 @@ export class KernelWriter {
       const found = await this.#readAndMend(dataplane);
       await this.#waitForKept(dataplane);
       return found;
+    });
+  }
+
+  /**
+   * A compare of everything, a bounded part at each call, so that others' writes come in between: it begins by itself, and anew after
+   * the last part. Writes nothing: what differs is for `resync`.
+   */
+  inspectNext(dataplane: Dataplane): Promise<Inspection> {
+    return this.#queue.add(async () => {
+      const started = performance.now();
+      const wanted = this.possible(dataplane);
+      this.#sweep ??= new Sweep(this.#backend, wanted);
+      // What fails begins anew.
+      const sweep = this.#sweep;
+      this.#sweep = undefined;
+      const found = await sweep.next(wanted, this.#observed);
+      if (found !== undefined) this.#sweep = sweep;
+      const scope = union(this.#unread, found ?? nothing);
+      return { scope, isLast: found === undefined, durationMs: performance.now() - started };
     });
   }
 

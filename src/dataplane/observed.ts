@@ -52,14 +52,14 @@ export interface Ownership {
   readonly services: boolean;
 }
 
-/** Reads what `iptables-save -t TABLE` printed. */
+/** Reads what `iptables-save -t TABLE` printed, or `iptables -S CHAIN`, which names its chain in another way. */
 export function parseSave(text: string, ownership: Ownership): ObservedTable {
   const chains = new Map<string, { kind: 'read'; ids: string[]; sets: string[] }>();
   const hooks = new Map<BuiltinChain, ObservedHook[]>();
   const lengths = new Map<string, number>();
   for (const line of text.split('\n')) {
-    if (line.startsWith(':')) {
-      const name = line.slice(1, line.indexOf(' '));
+    if (line.startsWith(':') || line.startsWith('-N ')) {
+      const name = line.startsWith(':') ? line.slice(1, line.indexOf(' ')) : line.slice(3);
       if (ownsChain(name, ownership)) chains.set(name, { kind: 'read', ids: [], sets: [] });
     } else if (line.startsWith('-A ')) {
       const space = line.indexOf(' ', 3);

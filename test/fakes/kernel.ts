@@ -65,8 +65,7 @@ export class FakeKernel {
     const [, family, verb] = /^(ip6?)tables-nft-(save|restore)$/.exec(program) ?? [];
     if (family === 'ip' || family === 'ip6') {
       if (verb === 'save') return this.#save(family, args[1]);
-      this.#restore(argv, family, input);
-      return '';
+      return this.#restore(argv, family, input);
     }
     const [, listed] = /^(ip6?)tables-nft$/.exec(program) ?? [];
     if (listed === 'ip' || listed === 'ip6') return this.#listRules(listed, args);
@@ -94,7 +93,7 @@ export class FakeKernel {
     return [...lines, ''].join('\n');
   }
 
-  #restore(argv: Argv, family: 'ip' | 'ip6', input: string): void {
+  #restore(argv: Argv, family: 'ip' | 'ip6', input: string): string {
     const name = /^\*(\w+)/.exec(input)?.[1];
     if (name === undefined) throw new CommandError({ argv, exitCode: 2, stderr: 'no table' });
     const table = this.table(family, name);
@@ -102,11 +101,13 @@ export class FakeKernel {
       hasSet: (set) => this.sets.has(set, family === 'ip' ? 'inet' : 'inet6'),
       refuses: this.refuses,
     });
-    if (failed !== undefined) throw new CommandError({ argv, exitCode: 4, stderr: failed });
+    const stdout = table.listed(input);
+    if (failed !== undefined) throw new CommandError({ argv, exitCode: 4, stderr: failed, stdout });
+    return stdout;
   }
 }
 
 function isWrite([program, ...args]: Argv, input: string): boolean {
   if (program === 'ipset') return args.includes('destroy') || (args.includes('restore') && !input.startsWith('save '));
-  return program.endsWith('-restore');
+  return program.endsWith('-restore') && !/^-S /m.test(input);
 }

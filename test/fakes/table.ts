@@ -59,6 +59,21 @@ export class FakeTable {
     return [`-P ${chain} ACCEPT`, ...rules.map((rule) => `-A ${chain} ${rule}`), ''].join('\n');
   }
 
+  /** What a restore prints that is asked for chains by `-S`; it goes no further than to the first that is not there. */
+  listed(input: string): string {
+    const names = [...input.matchAll(/^-S (\S+)$/gm)].map(([, name = '']) => name);
+    const missing = names.findIndex((name) => !this.#chains.has(name));
+    return names
+      .slice(0, missing < 0 ? undefined : missing)
+      .map((name) => this.#describe(name))
+      .join('');
+  }
+
+  #describe(name: string): string {
+    const rules = (this.#chains.get(name) ?? []).map((rule) => `-A ${name} ${rule}\n`);
+    return [this.#isBuiltin(name) ? `-P ${name} ACCEPT\n` : `-N ${name}\n`, ...rules].join('');
+  }
+
   /** All or nothing; what went wrong, as iptables-nft-restore says it. */
   restore(input: string, rules: TableRules): string | undefined {
     const before = new Map(this.#chains);
@@ -83,6 +98,8 @@ export class FakeTable {
     else if (verb === '-A' || verb === '-I') return this.#add(verb, chain, rule, rules);
     else if (verb === '-D') return this.#deleteRule(chain, rule);
     else if (verb === '-X') return this.#delete(chain);
+    else if (verb === '-S' && !this.#chains.has(chain))
+      return `chain \`${chain}' in table \`${this.name}' is incompatible`;
     return undefined;
   }
 

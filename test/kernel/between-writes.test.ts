@@ -18,6 +18,7 @@ class OneByOne implements Backend {
   readonly pieces = { lines: 1, chains: 1 };
   onWrite: () => Promise<void> = () => Promise.resolve();
   readonly read: Backend['read'];
+  readonly readSections: Backend['readSections'];
   readonly readHooks: Backend['readHooks'];
   readonly readSetCounts: Backend['readSetCounts'];
   readonly #kernel: KernelBackend;
@@ -25,6 +26,7 @@ class OneByOne implements Backend {
   constructor(kernel: KernelBackend) {
     this.#kernel = kernel;
     this.read = (scope) => kernel.read(scope);
+    this.readSections = (dataplane) => kernel.readSections(dataplane);
     this.readHooks = (place) => kernel.readHooks(place);
     this.readSetCounts = (known) => kernel.readSetCounts(known);
   }

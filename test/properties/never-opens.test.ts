@@ -17,6 +17,7 @@ import { ipFamilies, tableNames } from '../../src/dataplane/dataplane.ts';
 import type { EndpointBinding, NodeFacts } from '../../src/dataplane/endpoint-binding.ts';
 import type { KernelWrite, SetWrite } from '../../src/dataplane/kernel-write.ts';
 import type { ObservedPart } from '../../src/dataplane/observed.ts';
+import type { Section } from '../../src/dataplane/section.ts';
 import { ObservedStore } from '../../src/dataplane/observed-store.ts';
 import { ipSetLines, renderHooks } from '../../src/dataplane/restore-input.ts';
 import type { Chain, Hook, IpSet, TableName } from '../../src/dataplane/rule.ts';
@@ -49,6 +50,10 @@ class LookedAtKernel implements Backend {
     const { tables, ipSets } = this.#store;
     const places = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
     return { tables: places.map(({ family, table }) => ({ family, table, content: tables[family][table] })), ipSets };
+  }
+
+  async *readSections(): AsyncGenerator<Section, void, void> {
+    yield { kind: 'tables', tables: (await this.read()).tables };
   }
 
   readHooks(): Promise<readonly []> {

@@ -1,16 +1,19 @@
 /** iptables-restore and iptables-save of one variant, for both families. */
+import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { ipFamilies, tableNames } from '../../dataplane/dataplane.ts';
 import type { ObservedHook, ObservedPart, ObservedTable, Ownership } from '../../dataplane/observed.ts';
 import { parseSave } from '../../dataplane/observed.ts';
 import type { TableWrite } from '../../dataplane/restore-input.ts';
 import { tableInput } from '../../dataplane/restore-input.ts';
 import type { TableName } from '../../dataplane/rule.ts';
+import type { Section } from '../../dataplane/section.ts';
 import type { IpFamily } from '../../lib/ip.ts';
 import type { HookPlace } from '../backend.ts';
 import type { Argv, Converse, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import type { StandingProcess } from '../standing-program.ts';
 import { chainNames, largeTableChains, namesAlone } from './large-table.ts';
+import { readSections, sectionChains } from './read-sections.ts';
 import { refusalOf } from './restore-error.ts';
 import { RestoreSession } from './restore-session.ts';
 import type { IptablesVariant } from './variant.ts';
@@ -25,6 +28,8 @@ export interface IptablesOptions {
   readonly converse?: Converse;
   /** More chains than so many in nat: at the start they are written anew instead of being read. */
   readonly largeTable?: number;
+  /** How many chains a compare in parts reads at once; a family with fewer is one part. */
+  readonly sectionChains?: number;
   /** Told of a process that stays before each of its transactions. */
   readonly onTransaction?: (process: StandingProcess) => void;
 }
@@ -36,6 +41,7 @@ export class Iptables {
   readonly #ownership: Ownership;
   readonly #sessions: ReadonlyMap<IpFamily, RestoreSession>;
   readonly #largeTable: number;
+  readonly #sectionChains: number;
 
   constructor(options: IptablesOptions) {
     const { run, variant, families = ipFamilies, ownership } = options;
@@ -44,27 +50,40 @@ export class Iptables {
     this.#families = families;
     this.#ownership = ownership;
     this.#largeTable = options.largeTable ?? largeTableChains;
+    this.#sectionChains = options.sectionChains ?? sectionChains;
     this.#sessions = new Map(families.flatMap((family) => sessionFor(family, options) ?? []));
   }
 
   /** `isFirst`: what is there may be an earlier agent's, and of a large table of Services the names are enough. */
   async read(tables: readonly TableName[], isFirst = false): Promise<ObservedPart['tables']> {
-    const read = this.#families.map(async (family) => {
-      const large = isFirst && tables.includes('nat') ? await this.#readNames(family, 'nat') : undefined;
-      const whole = large === undefined ? tables : tables.filter((table) => table !== 'nat');
-      const texts = await this.#save(family, whole);
-      return tables.map((table) => {
-        const named = table === 'nat' ? large : undefined;
-        return { family, table, content: named ?? parseSave(texts.get(table) ?? '', this.#ownership) };
-      });
+    return (await Promise.all(this.#families.map((family) => this.#readFamily(family, tables, isFirst)))).flat();
+  }
+
+  async #readFamily(family: IpFamily, tables: readonly TableName[], isFirst = false): Promise<ObservedPart['tables']> {
+    const large = isFirst && tables.includes('nat') ? await this.#readNames(family, 'nat') : undefined;
+    const whole = large === undefined ? tables : tables.filter((table) => table !== 'nat');
+    const texts = await this.#save(family, whole);
+    return tables.map((table) => {
+      const named = table === 'nat' ? large : undefined;
+      return { family, table, content: named ?? parseSave(texts.get(table) ?? '', this.#ownership) };
     });
-    return (await Promise.all(read)).flat();
+  }
+
+  /** Everything, in bounded parts. */
+  async *readSections(wanted: () => Dataplane): AsyncGenerator<Section, void, void> {
+    const [run, variant, ownership] = [this.#run, this.#variant, this.#ownership];
+    const limit = this.#sectionChains;
+    for (const family of this.#families) {
+      const readWhole = (tables: readonly TableName[]) => this.#readFamily(family, tables);
+      const restore = restoreArgv(family, variant);
+      yield* readSections({ family, run, variant, ownership, limit, restore, readWhole }, wanted);
+    }
   }
 
   /** Undefined where the table is small, or is read quickly at every size (legacy). */
   async #readNames(family: IpFamily, table: TableName): Promise<ObservedTable | undefined> {
     if (this.#variant === 'legacy' || !this.#ownership.services) return undefined;
-    const names = await chainNames(this.#run, family, table);
+    const names = (await chainNames(this.#run, family))?.(table);
     if (names === undefined || names.length <= this.#largeTable) return undefined;
     return namesAlone(names, this.#ownership, (chain) => this.readHooks({ family, table, chain }));
   }

@@ -13,11 +13,14 @@ import { CommandError } from '../exec.ts';
 /** About 20,000 lines: a Service of five endpoints is 6 chains and 22 lines. */
 export const largeTableChains = 5_000;
 
-/** All chains of a table of nf_tables. Undefined where they cannot be had by themselves. */
-export async function chainNames(run: Run, family: IpFamily, table: TableName): Promise<readonly string[] | undefined> {
+/** All chains of the tables of nf_tables. Undefined where they cannot be had by themselves. */
+export async function chainNames(
+  run: Run,
+  family: IpFamily,
+): Promise<((table: TableName) => readonly string[]) | undefined> {
   try {
     const { stdout } = await run(['nft', 'list', 'chains', family === 'ipv4' ? 'ip' : 'ip6']);
-    return parseChainNames(stdout, table);
+    return (table) => parseChainNames(stdout, table);
   } catch (error) {
     if (error instanceof CommandError) return undefined;
     throw error;
