@@ -3,13 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { NetworkView } from '../../src/backends/links/bindings.ts';
 import { findBindings } from '../../src/backends/links/bindings.ts';
-import {
-  parseAddresses,
-  parseForwarding,
-  parseLinks,
-  parseNeighbours,
-  parseRoutes,
-} from '../../src/backends/links/ip-json.ts';
+import { parseForwarding, parseNetwork } from '../../src/backends/links/ip-json.ts';
 import type { SysctlAccess } from '../../src/backends/links/sysctls.ts';
 import { ensureSysctls, sysctlPath } from '../../src/backends/links/sysctls.ts';
 import { NeighbourFilter, watchLinks } from '../../src/backends/links/watch-links.ts';
@@ -18,38 +12,50 @@ import type { EndpointBinding } from '../../src/dataplane/endpoint-binding.ts';
 import type { IpAddress } from '../../src/lib/ip.ts';
 import { ip } from '../addresses.ts';
 
-/** As `ip -j` (iproute2 6.1) printed it on a node with a bridge, two ports and a routed pod. */
+/** As `ip -j -d -batch -` (iproute2 6.1) answered on a node with a bridge, two ports and a routed pod: a line for each question. */
+const answer = [
+  [
+    { ifindex: 1, ifname: 'lo', addr_info: [{ family: 'inet', local: '127.0.0.1', scope: 'host' }] },
+    {
+      ifindex: 2,
+      ifname: 'eth0',
+      linkinfo: { info_kind: 'veth' },
+      addr_info: [
+        { family: 'inet', local: '172.31.255.1', scope: 'global' },
+        { family: 'inet6', local: 'fd00::1', scope: 'global' },
+        { family: 'inet6', local: 'fe80::1', scope: 'link' },
+      ],
+    },
+    { ifindex: 3, ifname: 'br0', linkinfo: { info_kind: 'bridge', info_data: {} } },
+    { ifindex: 4, ifname: 'vh1', master: 'br0', linkinfo: { info_kind: 'veth', info_slave_data: { hairpin: true } } },
+    { ifindex: 5, ifname: 'vh2', master: 'br0', linkinfo: { info_kind: 'veth', info_slave_data: { hairpin: false } } },
+    { ifindex: 6, ifname: 'vr1', linkinfo: { info_kind: 'veth' } },
+  ],
+  [
+    { type: 'unicast', dst: 'default', gateway: '172.31.255.1', dev: 'eth0', table: 'main' },
+    { type: 'unicast', dst: '10.88.0.0/24', dev: 'br0', table: 'main', scope: 'link' },
+    { type: 'unicast', dst: '10.88.1.0/24', gateway: '172.31.255.2', dev: 'eth0', table: 'main' },
+    { type: 'unicast', dst: '10.89.0.7', dev: 'vr1', table: 'main', scope: 'link' },
+    { type: 'unicast', dst: '10.89.0.8', dev: 'vr1', table: '100', scope: 'link' },
+    { type: 'unicast', dst: '172.31.255.0/24', dev: 'eth0', table: 'main', scope: 'link' },
+    { type: 'local', dst: '172.31.255.1', dev: 'eth0', table: 'local', scope: 'host' },
+    { type: 'unicast', dst: 'fd00::/64', dev: 'br0', table: 'main' },
+    { type: 'unicast', dst: 'fd01::7', dev: 'vr1', table: 'main' },
+    { type: 'multicast', dst: 'ff00::/8', dev: 'br0', table: 'local' },
+  ],
+  [
+    { dst: '10.88.0.5', dev: 'br0', lladdr: 'f2:8b:76:02:b6:b9', state: ['REACHABLE'] },
+    { dst: 'fd00::5', dev: 'br0', lladdr: 'f2:8b:76:02:b6:b9', state: ['STALE'] },
+    { dst: '10.88.0.6', dev: 'br0', state: ['INCOMPLETE'] },
+    { dst: '10.88.0.7', dev: 'br0', lladdr: '8e:b0:b9:2d:2c:75', state: ['REACHABLE'] },
+    { dst: '10.88.0.8', dev: 'br0', lladdr: '02:00:00:00:00:08', state: ['FAILED'] },
+  ],
+]
+  .map((list) => `${JSON.stringify(list)}\n`)
+  .join('');
+
 const view: NetworkView = {
-  links: parseLinks(
-    JSON.stringify([
-      { ifname: 'lo' },
-      { ifname: 'eth0', linkinfo: { info_kind: 'veth' } },
-      { ifname: 'br0', linkinfo: { info_kind: 'bridge', info_data: {} } },
-      { ifname: 'vh1', master: 'br0', linkinfo: { info_kind: 'veth', info_slave_data: { hairpin: true } } },
-      { ifname: 'vh2', master: 'br0', linkinfo: { info_kind: 'veth', info_slave_data: { hairpin: false } } },
-      { ifname: 'vr1', linkinfo: { info_kind: 'veth' } },
-    ]),
-  ),
-  routes: parseRoutes(
-    JSON.stringify([
-      { dst: 'default', gateway: '172.31.255.1', dev: 'eth0' },
-      { dst: '10.88.0.0/24', dev: 'br0', scope: 'link' },
-      { dst: '10.88.1.0/24', gateway: '172.31.255.2', dev: 'eth0' },
-      { dst: '10.89.0.7', dev: 'vr1', scope: 'link' },
-      { dst: '172.31.255.0/24', dev: 'eth0', scope: 'link' },
-      { dst: 'fd00::/64', dev: 'br0' },
-      { dst: 'fd01::7', dev: 'vr1' },
-    ]),
-  ),
-  neighbours: parseNeighbours(
-    JSON.stringify([
-      { dst: '10.88.0.5', dev: 'br0', lladdr: 'f2:8b:76:02:b6:b9', state: ['REACHABLE'] },
-      { dst: 'fd00::5', dev: 'br0', lladdr: 'f2:8b:76:02:b6:b9', state: ['STALE'] },
-      { dst: '10.88.0.6', dev: 'br0', state: ['INCOMPLETE'] },
-      { dst: '10.88.0.7', dev: 'br0', lladdr: '8e:b0:b9:2d:2c:75', state: ['REACHABLE'] },
-      { dst: '10.88.0.8', dev: 'br0', lladdr: '02:00:00:00:00:08', state: ['FAILED'] },
-    ]),
-  ),
+  ...parseNetwork(answer),
   forwarding: new Map([
     [
       'br0',
@@ -77,6 +83,8 @@ test.each<[string, EndpointBinding | undefined, string]>([
   ['10.88.0.6', { kind: 'bridged', bridge: 'br0' }, 'MAC not known yet'],
   ['10.88.0.7', { kind: 'bridged', bridge: 'br0' }, "the MAC is the port's own"],
   ['10.88.0.8', { kind: 'bridged', bridge: 'br0' }, 'the neighbour does not answer'],
+  ['10.89.0.8', undefined, 'a host route of another table, which not every packet asks'],
+  ['172.31.255.1', undefined, "the node's own"],
   ['10.88.1.5', undefined, 'on another node'],
   ['172.31.255.9', undefined, "in a network of the node's own"],
   ['192.0.2.1', undefined, 'only the default route'],
@@ -107,19 +115,14 @@ test('a pod cannot take the place of a neighbour whose address it claims', () =>
 });
 
 test('addresses of a node: global ones of both families', () => {
-  const json = JSON.stringify([
-    { ifname: 'lo', addr_info: [{ family: 'inet', local: '127.0.0.1', scope: 'host' }] },
-    {
-      ifname: 'eth0',
-      addr_info: [
-        { family: 'inet', local: '172.31.255.1', scope: 'global' },
-        { family: 'inet6', local: 'fd00::1', scope: 'global' },
-        { family: 'inet6', local: 'fe80::1', scope: 'link' },
-      ],
-    },
-  ]);
-  expect(parseAddresses(json)).toEqual(['172.31.255.1', 'fd00::1']);
-  expect(parseAddresses('')).toEqual([]);
+  expect(parseNetwork(answer).addresses).toEqual(['172.31.255.1', 'fd00::1']);
+});
+
+test('a question without an answer is a line less', () => {
+  const [links = '', ...rest] = answer.split('\n');
+  expect(parseNetwork(rest.join('\n'))).toMatchObject({ links: [], addresses: [] });
+  expect(parseNetwork(`${links}\n[]\n`)).toMatchObject({ routes: [], neighbours: [] });
+  expect(parseNetwork('')).toEqual({ links: [], addresses: [], routes: [], neighbours: [] });
 });
 
 test('only news of neighbours counts: a MAC that is new or changed', () => {

@@ -1,5 +1,6 @@
 /** Finding pods in a real network namespace: routed and bridged, both families. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Run } from '../../src/backends/exec.ts';
 import { CommandError, streamLines } from '../../src/backends/exec.ts';
 import { NodeLinks } from '../../src/backends/links/node-links.ts';
 import type { SysctlAccess } from '../../src/backends/links/sysctls.ts';
@@ -29,6 +30,7 @@ function sysctlsIn(netns: Netns): SysctlAccess {
 describeKernel('the way to pods', () => {
   let node: Netns;
   let pods: readonly [Netns, Netns];
+  const programs: string[] = [];
 
   beforeEach(async () => {
     node = await createNetns('n');
@@ -37,6 +39,15 @@ describeKernel('the way to pods', () => {
   afterEach(async () => {
     for (const netns of [node, ...pods]) await netns.destroy();
   });
+
+  /** Each reading is a program for all pods, and one for each bridge. */
+  function counted(): Run {
+    programs.length = 0;
+    return (argv, options) => {
+      programs.push(argv[0]);
+      return node.run(argv, options);
+    };
+  }
 
   async function addBridgedPod(pod: Netns, port: string, addresses: readonly string[]): Promise<void> {
     await connectNetns({ netns: node, device: port }, { netns: pod, device: 'eth0', addresses });
@@ -48,9 +59,11 @@ describeKernel('the way to pods', () => {
       { netns: node, device: 'veth1', addresses: ['10.89.0.1/32'] },
       { netns: pods[0], device: 'eth0', addresses: ['10.89.0.7/32', 'fd01::7/128'] },
     );
-    const links = new NodeLinks({ run: node.run, sysctls: sysctlsIn(node) });
+    const links = new NodeLinks({ run: counted(), sysctls: sysctlsIn(node) });
     expect(await links.readBindings([ip('10.89.0.7')])).toEqual(new Map());
     await node.exec('ip route add 10.89.0.7/32 dev veth1');
+    // Not every packet asks this table.
+    await node.exec('ip route add 10.89.0.8/32 dev veth1 table 100');
     await node.exec('ip -6 route add fd01::7/128 dev veth1');
     const facts = await links.read([ip('10.89.0.7'), ip('fd01::7'), ip('10.89.0.8')]);
     expect([...facts.bindings]).toEqual([
@@ -58,6 +71,7 @@ describeKernel('the way to pods', () => {
       ['fd01::7', { kind: 'routed', interface: 'veth1' }],
     ]);
     expect(facts.nodeAddresses).toEqual(['10.89.0.1']);
+    expect(programs).toEqual(['ip', 'ip']);
     expect(facts.conntrackLiberal).toBe(false);
   });
 
@@ -68,7 +82,7 @@ describeKernel('the way to pods', () => {
     await node.exec('ip address add fd00::1/64 dev br0 nodad');
     await addBridgedPod(pods[0], 'vh1', ['10.88.0.5/24', 'fd00::5/64']);
     await addBridgedPod(pods[1], 'vh2', ['10.88.0.6/24', 'fd00::6/64']);
-    const links = new NodeLinks({ run: node.run, sysctls: sysctlsIn(node), resolveTries: 100 });
+    const links = new NodeLinks({ run: counted(), sysctls: sysctlsIn(node), resolveTries: 100 });
     const addresses = ['10.88.0.5', 'fd00::5', '10.88.0.6', 'fd00::6'].map(ip);
     const expected = [
       ['10.88.0.5', { kind: 'bridged', bridge: 'br0', port: 'vh1' }],
@@ -80,7 +94,10 @@ describeKernel('the way to pods', () => {
 
     await node.exec('ip neigh flush all');
     await node.exec('ip link set br0 type bridge fdb_flush');
+    programs.length = 0;
     expect([...(await links.readBindings(addresses))]).toEqual(expected);
+
+    expect(programs).toEqual(['ip', 'bridge']);
 
     expect(await links.setHairpin(['vh1', 'vh2', 'br0', 'nosuch'])).toEqual(['vh1', 'vh2']);
     expect(await links.setHairpin(['vh1', 'vh2'])).toEqual([]);

@@ -30,9 +30,45 @@ export interface ForwardingEntry {
   readonly port: string;
 }
 
-/** `ip -j -d link show` */
-export function parseLinks(json: string): readonly Link[] {
-  return records(json).flatMap((link) => {
+export interface Network {
+  readonly links: readonly Link[];
+  /** By which others reach this node; not loopback and link-local ones, which every node has. */
+  readonly addresses: readonly IpAddress[];
+  readonly routes: readonly Route[];
+  readonly neighbours: readonly Neighbour[];
+}
+
+/** Lines of `ip -j -d -batch -` that `parseNetwork` reads the answer of. `table all` is the one way to routes of both families. */
+export const networkQuestions = 'address show\nroute show table all\nneigh show\n';
+
+/** Each question is answered by a list in a line of its own, or by nothing: what an entry is shows in itself. */
+export function parseNetwork(answer: string): Network {
+  const entries = answer.split('\n').flatMap(records);
+  const links = entries.filter((entry) => 'ifindex' in entry);
+  const [neighbours, routes] = [entries.filter(isNeighbour), entries.filter((entry) => isMainRoute(entry))];
+  return {
+    links: parseLinks(links),
+    addresses: parseAddresses(links),
+    routes: parseRoutes(routes),
+    neighbours: parseNeighbours(neighbours),
+  };
+}
+
+type Entry = Readonly<Record<string, unknown>>;
+
+/** Of `ip -j neigh show`, where routes have no state. */
+function isNeighbour(entry: Entry): boolean {
+  return 'dst' in entry && 'state' in entry;
+}
+
+/** What `ip route show` would print: neither the local table nor what policy routing asks. */
+function isMainRoute(entry: Entry): boolean {
+  return 'dst' in entry && !('state' in entry) && (text(entry, 'table') ?? 'main') === 'main';
+}
+
+/** `ip -j -d link show`, and `address show` too. */
+export function parseLinks(answer: string | readonly Entry[]): readonly Link[] {
+  return records(answer).flatMap((link) => {
     const name = text(link, 'ifname');
     if (name === undefined) return [];
     const info = record(link['linkinfo']);
@@ -43,9 +79,8 @@ export function parseLinks(json: string): readonly Link[] {
   });
 }
 
-/** `ip -j route show`, `ip -j -6 route show` */
-export function parseRoutes(json: string): readonly Route[] {
-  return records(json).flatMap((route) => {
+function parseRoutes(entries: readonly Entry[]): readonly Route[] {
+  return entries.flatMap((route) => {
     const destination = parseDestination(text(route, 'dst') ?? '');
     const device = text(route, 'dev');
     if (destination === undefined || device === undefined) return [];
@@ -53,17 +88,16 @@ export function parseRoutes(json: string): readonly Route[] {
   });
 }
 
-/** `ip -j address show`: addresses by which others reach this node; not loopback and link-local ones, which every node has. */
-export function parseAddresses(json: string): readonly IpAddress[] {
-  return records(json)
+function parseAddresses(links: readonly Entry[]): readonly IpAddress[] {
+  return links
     .flatMap((link) => records(link['addr_info']))
     .filter((info) => text(info, 'scope') === 'global')
     .flatMap((info) => parseIp(text(info, 'local') ?? '') ?? []);
 }
 
-/** `ip -j neigh show`: those whose MAC is known. */
-export function parseNeighbours(json: string): readonly Neighbour[] {
-  return records(json).flatMap((neighbour) => {
+/** Those whose MAC is known. */
+function parseNeighbours(entries: readonly Entry[]): readonly Neighbour[] {
+  return entries.flatMap((neighbour) => {
     const address = parseIp(text(neighbour, 'dst') ?? '');
     const device = text(neighbour, 'dev');
     const mac = text(neighbour, 'lladdr');

@@ -6,8 +6,8 @@ import type { Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import type { NetworkView } from './bindings.ts';
 import { findBindings, findRoutes } from './bindings.ts';
-import type { ForwardingEntry } from './ip-json.ts';
-import { parseAddresses, parseForwarding, parseLinks, parseNeighbours, parseRoutes } from './ip-json.ts';
+import type { ForwardingEntry, Network } from './ip-json.ts';
+import { networkQuestions, parseForwarding, parseLinks, parseNetwork } from './ip-json.ts';
 import type { SysctlAccess } from './sysctls.ts';
 import { procSysctls, readConntrackLiberal } from './sysctls.ts';
 import type { WatchOptions } from './watch-links.ts';
@@ -46,9 +46,8 @@ export class NodeLinks {
 
   /** `addresses`: of this node's pods. */
   async read(addresses: readonly IpAddress[]): Promise<NodeFacts> {
-    const [bindings, nodeAddresses, conntrackLiberal] = await Promise.all([
-      this.readBindings(addresses),
-      this.#ip(['address', 'show']).then(parseAddresses),
+    const [{ bindings, nodeAddresses }, conntrackLiberal] = await Promise.all([
+      this.#readNetwork(addresses),
       readConntrackLiberal(this.#sysctls),
     ]);
     return { bindings, nodeAddresses, conntrackLiberal };
@@ -60,42 +59,43 @@ export class NodeLinks {
   }
 
   async readBindings(addresses: readonly IpAddress[]): Promise<ReadonlyMap<IpAddress, EndpointBinding>> {
-    let bindings = findBindings(addresses, await this.#view(addresses), this.#known);
+    return (await this.#readNetwork(addresses)).bindings;
+  }
+
+  async #readNetwork(addresses: readonly IpAddress[]): Promise<Omit<NodeFacts, 'conntrackLiberal'>> {
+    let view = await this.#view(addresses);
+    let bindings = findBindings(addresses, view, this.#known);
     const isNew = (address: IpAddress): boolean => !this.#searched.has(address);
     for (let tries = 0; tries < this.#resolveTries && withoutPort(bindings).some(isNew); tries += 1) {
       await this.#askForMacs(bindings);
       await sleep(this.#resolvePauseMs);
-      bindings = findBindings(addresses, await this.#view(addresses), this.#known);
+      view = await this.#view(addresses);
+      bindings = findBindings(addresses, view, this.#known);
     }
     if (withoutPort(bindings).length > 0) await this.#askForMacs(bindings);
     this.#searched = new Set(withoutPort(bindings));
     this.#known = bindings;
-    return bindings;
+    return { bindings, nodeAddresses: view.addresses };
   }
 
   /** Lets frames leave by the port they came from, for Services that lead back to their client; answers the ports it changed. */
   async setHairpin(ports: readonly string[]): Promise<readonly string[]> {
     const wanted = new Set(ports);
-    const links = parseLinks(await this.#ip(['-d', 'link', 'show']));
+    const links = parseLinks((await this.#run(['ip', '-j', '-d', 'link', 'show'])).stdout);
     const changed = links.filter(({ name, master, hairpin }) => wanted.has(name) && master !== undefined && !hairpin);
     for (const { name } of changed) await this.#run(['bridge', 'link', 'set', 'dev', name, 'hairpin', 'on']);
     return changed.map(({ name }) => name);
   }
 
-  async #view(addresses: readonly IpAddress[]): Promise<NetworkView> {
-    const [links, routes4, routes6, neighbours] = await Promise.all([
-      this.#ip(['-d', 'link', 'show']).then(parseLinks),
-      this.#ip(['-4', 'route', 'show']).then(parseRoutes),
-      this.#ip(['-6', 'route', 'show']).then(parseRoutes),
-      this.#ip(['neigh', 'show']).then(parseNeighbours),
-    ]);
-    const routes = [...routes4, ...routes6];
+  /** By one program, and one for each bridge with pods: a start costs more than what any of them reads. */
+  async #view(addresses: readonly IpAddress[]): Promise<NetworkView & Network> {
+    const { stdout } = await this.#run(['ip', '-j', '-d', '-batch', '-'], { input: networkQuestions });
+    const network = parseNetwork(stdout);
     const bridges = new Set<string>();
-    for (const { kind, name } of findRoutes(addresses, { links, routes }).values())
-      if (kind === 'bridge') bridges.add(name);
+    for (const { kind, name } of findRoutes(addresses, network).values()) if (kind === 'bridge') bridges.add(name);
     this.#bridges = bridges;
     const tables = [...bridges].map(async (bridge) => [bridge, await this.#forwarding(bridge)] as const);
-    return { links, routes, neighbours, forwarding: new Map(await Promise.all(tables)) };
+    return { ...network, forwarding: new Map(await Promise.all(tables)) };
   }
 
   async #forwarding(bridge: string): Promise<readonly ForwardingEntry[]> {
@@ -115,10 +115,6 @@ export class NodeLinks {
       // A bridge that has just gone is no failure of the others' lines.
       if (!(error instanceof CommandError) || error.isMissing) throw error;
     }
-  }
-
-  async #ip(args: readonly string[]): Promise<string> {
-    return (await this.#run(['ip', '-j', ...args])).stdout;
   }
 }
 
