@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { streamLines } from '../src/backends/exec.ts';
+import type { IptablesVariant } from '../src/backends/iptables/variant.ts';
 import { askAgent } from '../src/lab/ask-agent.ts';
 import type { Netns } from './netns.ts';
 import { cpuSecondsOf } from './process-costs.ts';
@@ -29,6 +30,8 @@ export interface AgentPlace {
   /** Where its cluster comes from. */
   readonly source: { readonly manifests: string } | { readonly kubeconfig: string };
   readonly runDir: string;
+  /** Default nft. */
+  readonly variant?: IptablesVariant;
   /** Entry of another build. Default: of the sources. */
   readonly main?: string;
   readonly flags?: readonly string[];
@@ -38,8 +41,8 @@ const ownMain = join(import.meta.dirname, '..', 'src', 'main.ts');
 const withinMs = 60_000;
 
 export async function startAgentProcess(place: AgentPlace): Promise<AgentProcess> {
-  const { netns, nodeName, source, runDir, main = ownMain, flags: more = [] } = place;
-  const settings = { ...source, 'node-name': nodeName, 'run-dir': runDir, 'iptables-backend': 'nft' };
+  const { netns, nodeName, source, runDir, variant = 'nft', main = ownMain, flags: more = [] } = place;
+  const settings = { ...source, 'node-name': nodeName, 'run-dir': runDir, 'iptables-backend': variant };
   const flags = Object.entries(settings).flatMap(([flag, value]) => [`--${flag}`, value]);
   const abort = new AbortController();
   const lines = new AppliedLines();

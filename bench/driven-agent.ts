@@ -91,7 +91,7 @@ function partsOf({ config, nodeName, variant }: AgentChoice, source: ClusterSour
       memory: new SysctlMemory(runDir),
     }),
     resyncSeconds: config.resyncSeconds,
-    drift: new KernelDriftWatch({ backend, variant, ownership, own, logger }),
+    drift: new KernelDriftWatch({ backend, variant, ownership, own, clock: systemClock, logger }),
     driftCheckSeconds: config.driftCheckSeconds,
     now: () => new Date(),
     readiness: new Readiness(readinessParts),

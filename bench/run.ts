@@ -92,7 +92,7 @@ function updateRows(): Promise<readonly BenchRow[]> {
 
 function startRows(): Promise<readonly BenchRow[]> {
   needsKernel('start');
-  return benchStart({ starts: 10 });
+  return benchStart({ starts: 10, variant: values.variant === 'legacy' ? 'legacy' : 'nft' });
 }
 
 function podStartRows(): Promise<readonly BenchRow[]> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeBundle } from '../scripts/bundle.ts';
+import type { IptablesVariant } from '../src/backends/iptables/variant.ts';
 import { manifestText } from '../src/manifests/write.ts';
 import { type AgentProcess, startAgentProcess } from './agent-process.ts';
 import { type Netns, withNetns } from './netns.ts';
@@ -14,6 +15,7 @@ import { smallCluster, smallSize, wireSmallCluster } from './small-cluster.ts';
 
 export interface StartOptions {
   readonly starts: number;
+  readonly variant: IptablesVariant;
 }
 
 /** After the last write the heap is given back, and V8 looks after what is left. */
@@ -21,10 +23,10 @@ const settleMs = 20_000;
 /** As long as from one full compare to the next (`resyncSeconds`): one is in it. */
 const restMs = 90_000;
 
-export async function benchStart({ starts }: StartOptions): Promise<readonly BenchRow[]> {
+export async function benchStart({ starts, variant }: StartOptions): Promise<readonly BenchRow[]> {
   const directory = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
   try {
-    const bench = new StartBench(directory);
+    const bench = new StartBench(directory, variant);
     await bench.prepare();
     // What it compiles is kept for the next ones, as it is in the image.
     await bench.inNewNode((agent) => Promise.resolve(agent.firstWriteMs));
@@ -37,11 +39,12 @@ export async function benchStart({ starts }: StartOptions): Promise<readonly Ben
       );
     }
     const rest = await bench.inNewNode(restOf);
+    const name = variant === 'nft' ? 'agent' : `agent/${variant}`;
     return [
-      row('agent/start-to-first-write', 'ms', median(started.map(({ ms }) => ms))),
-      row('agent/start-cpu', 'ms', median(started.map(({ cpuMs }) => cpuMs))),
-      row('agent/rest-cpu', '%', rest.cpuPercent),
-      row('agent/rest-memory', 'MB', rest.megabytes),
+      row(`${name}/start-to-first-write`, 'ms', median(started.map(({ ms }) => ms))),
+      row(`${name}/start-cpu`, 'ms', median(started.map(({ cpuMs }) => cpuMs))),
+      row(`${name}/rest-cpu`, '%', rest.cpuPercent),
+      row(`${name}/rest-memory`, 'MB', rest.megabytes),
     ];
   } finally {
     await rm(directory, { recursive: true });
@@ -69,9 +72,11 @@ async function restOf({ pid }: AgentProcess): Promise<Rest> {
 
 class StartBench {
   readonly #directory: string;
+  readonly #variant: IptablesVariant;
 
-  constructor(directory: string) {
+  constructor(directory: string, variant: IptablesVariant) {
     this.#directory = directory;
+    this.#variant = variant;
   }
 
   async prepare(): Promise<void> {
@@ -89,12 +94,13 @@ class StartBench {
         nodeName: benchNode,
         source: { manifests: join(this.#directory, 'manifests') },
         runDir: join(this.#directory, 'run'),
+        variant: this.#variant,
         main: join(this.#directory, 'bundle', 'sluice.mjs'),
         flags: ['--service-proxy'],
       });
       try {
         const result = await body(agent);
-        await mustBeProgrammed(node);
+        await mustBeProgrammed(node, this.#variant);
         return result;
       } finally {
         await agent.stop();
@@ -104,12 +110,12 @@ class StartBench {
 }
 
 /** A chain for every policy and every Service, and a set that holds all pods of the node. */
-async function mustBeProgrammed(node: Netns): Promise<void> {
-  const chains = (await node.run(['nft', 'list', 'chains', 'ip'])).stdout;
+async function mustBeProgrammed(node: Netns, variant: IptablesVariant): Promise<void> {
+  const chains = (await node.run([`iptables-${variant}-save`])).stdout;
   const { stdout: set } = await node.run(['ipset', 'list', '-t', 'cali40programmed']);
   const found = {
-    policies: chains.match(/chain cali-pi-/g)?.length ?? 0,
-    services: chains.match(/chain KUBE-SVC-/g)?.length ?? 0,
+    policies: chains.match(/^:cali-pi-/gm)?.length ?? 0,
+    services: chains.match(/^:KUBE-SVC-/gm)?.length ?? 0,
     localPods: Number(/^Number of entries: (\d+)$/m.exec(set)?.[1]),
   };
   const { policies, services, localPods } = smallSize;

@@ -6,9 +6,11 @@ import { CommandError } from '../backends/exec.ts';
 import type { OwnProcesses } from '../backends/iptables/rule-events.ts';
 import type { IptablesVariant } from '../backends/iptables/variant.ts';
 import { watchRules } from '../backends/iptables/watch-rules.ts';
+import { TableLooks } from '../backends/table-looks.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Ownership } from '../dataplane/observed.ts';
 import type { TableName } from '../dataplane/rule.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 export interface DriftWatch {
@@ -24,15 +26,20 @@ export interface KernelDriftWatchOptions {
   readonly ownership: Ownership;
   /** Our own programs, whose events are no drift. */
   readonly own: OwnProcesses;
+  readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
 }
 
 export class KernelDriftWatch implements DriftWatch {
   readonly #options: KernelDriftWatchOptions;
+  /** Of legacy tables; those of nf_tables tell of their changes. */
+  readonly #looks: TableLooks | undefined;
   #hasEvents = false;
 
   constructor(options: KernelDriftWatchOptions) {
     this.#options = options;
+    const { backend, variant, clock } = options;
+    this.#looks = variant === 'legacy' ? new TableLooks({ backend, now: () => clock.now() }) : undefined;
   }
 
   /** Rules of nf_tables tell of their changes; legacy tables and sets do not. */
@@ -50,7 +57,9 @@ export class KernelDriftWatch implements DriftWatch {
     }
   }
 
-  look(dataplane: Dataplane): Promise<ReadScope> {
-    return findDrift(dataplane, this.#options.backend, { hooks: !this.#hasEvents });
+  async look(dataplane: Dataplane): Promise<ReadScope> {
+    const hasLooks = this.#looks !== undefined;
+    const found = await findDrift(dataplane, this.#options.backend, { hooks: !hasLooks && !this.#hasEvents });
+    return hasLooks ? { ...found, tables: await this.#looks.find(dataplane) } : found;
   }
 }

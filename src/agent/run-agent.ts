@@ -129,7 +129,7 @@ async function assemble(
     ...(config.serviceProxy ? { services: serviceKeeper(config, memory, { logger, metrics }) } : {}),
     checkMachine: () => machine.result,
     resyncSeconds: config.resyncSeconds,
-    drift: new KernelDriftWatch({ backend, variant, ownership, own, logger }),
+    drift: new KernelDriftWatch({ backend, variant, ownership, own, clock: systemClock, logger }),
     driftCheckSeconds: config.driftCheckSeconds,
     clock: systemClock,
     now: () => new Date(),

@@ -5,6 +5,7 @@ import type { IpSetName } from '../dataplane/names.ts';
 import type { ObservedHook, ObservedPart } from '../dataplane/observed.ts';
 import type { PieceLimits } from '../dataplane/pieces.ts';
 import { legacyPieces, nftPieces } from '../dataplane/pieces.ts';
+import type { TableName } from '../dataplane/rule.ts';
 import type { Section } from '../dataplane/section.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { ApplyResult, Backend, HookPlace, ReadScope } from './backend.ts';
@@ -12,6 +13,7 @@ import type { IpSetsOptions } from './ipset/ip-sets.ts';
 import { IpSets } from './ipset/ip-sets.ts';
 import type { IptablesOptions } from './iptables/iptables.ts';
 import { Iptables } from './iptables/iptables.ts';
+import type { TableView } from './table-view.ts';
 
 export class KernelBackend implements Backend {
   readonly pieces: PieceLimits;
@@ -37,6 +39,11 @@ export class KernelBackend implements Backend {
 
   readHooks(place: HookPlace): Promise<readonly ObservedHook[]> {
     return this.#iptables.readHooks(place);
+  }
+
+  /** As they are now, beside the writer; what a foreign program does to chains of its own does not show. */
+  view(tables: readonly TableName[]): Promise<readonly TableView[]> {
+    return this.#iptables.view(tables);
   }
 
   readSetCounts(known: IpSetName): Promise<ReadonlyMap<string, number>> {

@@ -50,15 +50,21 @@ export function diffDataplane(desired: Dataplane, observed: ObservedDataplane): 
   const tables = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
   return {
     sets: diffSets(changes, destroy, observed),
-    tables: tables.map(({ family, table }) => {
-      const { chains, hooks } = desired.tables[family];
-      const found = observed.tables[family][table];
-      const write = [...chains[table].values()].filter((chain) => !isInKernel(chain, found.chains.get(chain.name)));
-      const remove = [...found.chains.keys()].filter((name) => !hasName(chains[table], name) && !isSharedChain(name));
-      const present = presentOf(write, found);
-      return { family, table, write, present, remove, hooks: diffHooks(tableHooks(hooks, table), found.hooks) };
-    }),
+    tables: tables.map((place) => diffTable(desired, place, observed.tables[place.family][place.table])),
   };
+}
+
+/** Everything of one table that differs. */
+export function diffTable(
+  desired: Dataplane,
+  { family, table }: { readonly family: IpFamily; readonly table: TableName },
+  found: ObservedTable,
+): TableDiff {
+  const { chains, hooks } = desired.tables[family];
+  const write = [...chains[table].values()].filter((chain) => !isInKernel(chain, found.chains.get(chain.name)));
+  const remove = [...found.chains.keys()].filter((name) => !hasName(chains[table], name) && !isSharedChain(name));
+  const present = presentOf(write, found);
+  return { family, table, write, present, remove, hooks: diffHooks(tableHooks(hooks, table), found.hooks) };
 }
 
 /** What of a change is not in the kernel yet. Costs what changed, not what exists. */
@@ -95,7 +101,11 @@ export function diffDelta(delta: DataplaneDelta, observed: ObservedDataplane): K
 /** How many objects differ. */
 export function sizeOfDiff({ sets, tables }: KernelDiff): number {
   const ofSets = sets.write.length + sets.resize.length + sets.retype.length + sets.destroy.length;
-  return tables.reduce((sum, { write, remove, hooks }) => sum + write.length + remove.length + hooks.length, ofSets);
+  return tables.reduce((sum, table) => sum + sizeOfTableDiff(table), ofSets);
+}
+
+export function sizeOfTableDiff({ write, remove, hooks }: TableDiff): number {
+  return write.length + remove.length + hooks.length;
 }
 
 function presentOf(write: readonly Chain[], { chains }: ObservedTable): ReadonlyMap<string, ObservedChain> {

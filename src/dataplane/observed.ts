@@ -73,6 +73,28 @@ export function parseSave(text: string, ownership: Ownership): ObservedTable {
   return { chains, hooks };
 }
 
+/**
+ * The lines of a save that `parseSave` reads, and that stay the same as long as nobody changes a rule: without counters and times, and
+ * without what others do in chains of their own.
+ */
+export function textOfOurs(text: string, ownership: Ownership): string {
+  const own = new Set<string>();
+  const lines: string[] = [];
+  for (const line of text.split('\n')) {
+    if (line.startsWith(':')) {
+      const name = line.slice(1, line.indexOf(' '));
+      if (!ownsChain(name, ownership)) continue;
+      own.add(name);
+      lines.push(`:${name} -`);
+    } else if (line.startsWith('-A ')) {
+      const space = line.indexOf(' ', 3);
+      const name = space < 0 ? line.slice(3) : line.slice(3, space);
+      if (own.has(name) || isBuiltinChain(name)) lines.push(line);
+    }
+  }
+  return lines.join('\n');
+}
+
 /** Reads what `ipset save` (or `ipset list -output save`) printed; sets that are not ours are left out. */
 export function parseIpSetSave(text: string): ReadonlyMap<string, ObservedSet> {
   const sets = new Map<string, ObservedSet & { members: Set<string> }>();

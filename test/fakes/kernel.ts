@@ -21,6 +21,8 @@ export class FakeKernel {
   refuses: (rule: string) => boolean = () => false;
   /** How often no set can be destroyed: the kernel lets go of one a moment after its last rule. */
   heldSets = 0;
+  /** Told of every program that was started, before it answers. */
+  beforeAnswer: (argv: Argv) => Promise<void> | void = () => undefined;
   readonly #tables = new Map<string, FakeTable>();
   readonly #failures: { readonly program: RegExp; readonly error: CommandError }[] = [];
 
@@ -49,6 +51,7 @@ export class FakeKernel {
   readonly run: Run = async (argv: Argv, options: RunOptions = {}): Promise<CommandResult> => {
     await Promise.resolve();
     this.calls.push({ argv, input: options.input ?? '' });
+    await this.beforeAnswer(argv);
     const failure = this.#failures.findIndex(({ program }) => program.test(argv[0]));
     const [failed] = failure < 0 ? [] : this.#failures.splice(failure, 1);
     if (failed !== undefined) throw failed.error;
@@ -62,12 +65,12 @@ export class FakeKernel {
 
   #answer(argv: Argv, input: string): string {
     const [program, ...args] = argv;
-    const [, family, verb] = /^(ip6?)tables-nft-(save|restore)$/.exec(program) ?? [];
+    const [, family, verb] = /^(ip6?)tables-(?:nft|legacy)-(save|restore)$/.exec(program) ?? [];
     if (family === 'ip' || family === 'ip6') {
       if (verb === 'save') return this.#save(family, args[1]);
       return this.#restore(argv, family, input);
     }
-    const [, listed] = /^(ip6?)tables-nft$/.exec(program) ?? [];
+    const [, listed] = /^(ip6?)tables-(?:nft|legacy)$/.exec(program) ?? [];
     if (listed === 'ip' || listed === 'ip6') return this.#listRules(listed, args);
     if (program === 'ipset') return this.sets.run(argv, input);
     if (program === 'nft') return this.#listChains(args.at(-1));

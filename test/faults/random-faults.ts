@@ -3,7 +3,7 @@
  * (deaths, changes, programs that hang or fail), then one disturbance by somebody else, which must be mended in time.
  */
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { namespaceOf } from '../../src/lab/exec.ts';
 import { pause, runDirectory } from '../../src/lab/run-directory.ts';
@@ -13,6 +13,7 @@ import { addForeignRules } from '../kernel/foreign-rules.ts';
 import { foreignImageOf, imageOf, ownImageOf } from '../kernel/kernel-image.ts';
 import { testLab, untilTrue, type TestLab } from '../kernel/lab-fixture.ts';
 import { PacketWatch } from '../kernel/packet-watch.ts';
+import { slowness } from '../kernel/slowness.ts';
 import { policiesIn, randomState } from './random-state.ts';
 import { Random } from './random.ts';
 import { tamperings } from './tampering.ts';
@@ -194,7 +195,7 @@ class Bench {
     const before = await ownImageOf(this.#place);
     await tampering.act(this.#place, this.#random);
     const started = Date.now();
-    const limit = (tampering.isHidden === true ? resyncSeconds * 1000 + 3000 : 4000) * slowness() + 2000;
+    const limit = 4000 * slowness() + 2000;
     try {
       await untilTrue(tampering.name, async () => (await ownImageOf(this.#place)) === before, limit);
       this.#mended[tampering.name] = Math.max(this.#mended[tampering.name] ?? 0, Date.now() - started);
@@ -257,9 +258,4 @@ function difference(before: string, after: string): string {
   const gone = had.filter((line) => !has.includes(line)).map((line) => `- ${line}`);
   const come = has.filter((line) => !had.includes(line)).map((line) => `+ ${line}`);
   return [...gone, ...come].slice(0, 10).join(' | ') || 'the same lines in another order, or another number of times';
-}
-
-/** How much longer things take than on a machine that has a processor for everybody. */
-function slowness(): number {
-  return Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 }

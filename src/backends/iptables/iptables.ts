@@ -2,20 +2,23 @@
 import type { Dataplane } from '../../dataplane/dataplane.ts';
 import { ipFamilies, tableNames } from '../../dataplane/dataplane.ts';
 import type { ObservedHook, ObservedPart, ObservedTable, Ownership } from '../../dataplane/observed.ts';
-import { parseSave } from '../../dataplane/observed.ts';
+import { parseSave, textOfOurs } from '../../dataplane/observed.ts';
 import type { TableWrite } from '../../dataplane/restore-input.ts';
 import { tableInput } from '../../dataplane/restore-input.ts';
 import type { TableName } from '../../dataplane/rule.ts';
 import type { Section } from '../../dataplane/section.ts';
 import type { IpFamily } from '../../lib/ip.ts';
 import type { HookPlace } from '../backend.ts';
+import { RefusedError } from '../backend.ts';
 import type { Argv, Converse, Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 import type { StandingProcess } from '../standing-program.ts';
+import type { TablePlace, TableView } from '../table-view.ts';
 import { chainNames, largeTableChains, namesAlone } from './large-table.ts';
 import { readSections, sectionChains } from './read-sections.ts';
 import { refusalOf } from './restore-error.ts';
 import { RestoreSession } from './restore-session.ts';
+import { fingerprintOf, SettledTables } from './settled-tables.ts';
 import type { IptablesVariant } from './variant.ts';
 import { programName } from './variant.ts';
 
@@ -42,6 +45,7 @@ export class Iptables {
   readonly #sessions: ReadonlyMap<IpFamily, RestoreSession>;
   readonly #largeTable: number;
   readonly #sectionChains: number;
+  readonly #settled = new SettledTables();
 
   constructor(options: IptablesOptions) {
     const { run, variant, families = ipFamilies, ownership } = options;
@@ -56,16 +60,24 @@ export class Iptables {
 
   /** `isFirst`: what is there may be an earlier agent's, and of a large table of Services the names are enough. */
   async read(tables: readonly TableName[], isFirst = false): Promise<ObservedPart['tables']> {
-    return (await Promise.all(this.#families.map((family) => this.#readFamily(family, tables, isFirst)))).flat();
+    const read = this.#families.map((family) => this.#readFamily(family, tables, { isFirst, isMended: true }));
+    return (await Promise.all(read)).flat();
   }
 
-  async #readFamily(family: IpFamily, tables: readonly TableName[], isFirst = false): Promise<ObservedPart['tables']> {
+  /** `isMended`: whoever reads mends what he finds, and what is left then is nothing that a look should tell again. */
+  async #readFamily(
+    family: IpFamily,
+    tables: readonly TableName[],
+    { isFirst = false, isMended = false } = {},
+  ): Promise<ObservedPart['tables']> {
     const large = isFirst && tables.includes('nat') ? await this.#readNames(family, 'nat') : undefined;
     const whole = large === undefined ? tables : tables.filter((table) => table !== 'nat');
     const texts = await this.#save(family, whole);
     return tables.map((table) => {
       const named = table === 'nat' ? large : undefined;
-      return { family, table, content: named ?? parseSave(texts.get(table) ?? '', this.#ownership) };
+      const text = texts.get(table) ?? '';
+      if (isMended && this.#variant === 'legacy') this.#viewOf({ family, table }, text).settle();
+      return { family, table, content: named ?? parseSave(text, this.#ownership) };
     });
   }
 
@@ -78,6 +90,29 @@ export class Iptables {
       const restore = restoreArgv(family, variant);
       yield* readSections({ family, run, variant, ownership, limit, restore, readWhole }, wanted);
     }
+  }
+
+  /** As they are now, beside the writer. */
+  async view(tables: readonly TableName[]): Promise<readonly TableView[]> {
+    const views = this.#families.map(async (family) => {
+      const writes = new Map(tables.map((table) => [table, this.#settled.writesTo({ family, table })]));
+      const texts = await this.#save(family, tables);
+      return tables.map((table) => this.#viewOf({ family, table }, texts.get(table) ?? '', writes.get(table)));
+    });
+    return (await Promise.all(views)).flat();
+  }
+
+  /** `writes`: of ours, when the text was asked for. */
+  #viewOf(place: TablePlace, text: string, writes = this.#settled.writesTo(place)): TableView {
+    const ours = textOfOurs(text, this.#ownership);
+    const fingerprint = fingerprintOf(ours);
+    return {
+      ...place,
+      size: text.length,
+      isSettled: this.#settled.has(place, fingerprint),
+      content: () => parseSave(ours, this.#ownership),
+      settle: () => this.#settled.add(place, fingerprint, writes),
+    };
   }
 
   /** Undefined where the table is small, or is read quickly at every size (legacy). */
@@ -105,6 +140,17 @@ export class Iptables {
 
   /** One transaction. */
   async apply(write: TableWrite): Promise<void> {
+    try {
+      await this.#commit(write);
+      this.#settled.written(write);
+    } catch (error) {
+      // What is refused is refused as a whole: the table is as it was.
+      if (!(error instanceof RefusedError)) this.#settled.written(write);
+      throw error;
+    }
+  }
+
+  async #commit(write: TableWrite): Promise<void> {
     // A session that fails does not say whether the text was taken. Hooks would stand twice; what is about whole chains may come again.
     const session = write.kind === 'write-hooks' ? undefined : this.#sessions.get(write.family);
     if (session !== undefined && (await session.commit(tableInput(write).text))) return;
