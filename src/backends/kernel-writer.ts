@@ -296,10 +296,18 @@ export class KernelWriter {
       this.#observed.apply(write, kept);
       if (write.kind === 'destroy-sets') this.#rememberKept(write.names, kept);
       this.#count(write, kept);
-    } catch (error) {
+    } catch (caught) {
+      const error = this.#isStale(caught) ? caught.cause : caught;
       this.#unread = union(this.#unread, error instanceof RefusedError ? inDoubt : wholeKernel);
       throw error;
     }
+  }
+
+  /** A rule was refused for a set that we made and somebody has destroyed: what has to be mended is not the rule. */
+  #isStale(error: unknown): error is RefusedError & { readonly cause: CommandError } {
+    if (!(error instanceof RefusedError) || !(error.cause instanceof CommandError)) return false;
+    const [, missing = ''] = /^.*\bSet (\S+) doesn't exist/.exec(error.message) ?? [];
+    return this.#observed.ipSets.has(missing);
   }
 
   #count(write: KernelWrite, kept: readonly string[]): void {
