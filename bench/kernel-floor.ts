@@ -13,7 +13,7 @@ export async function measureKernelFloor(samples: number): Promise<readonly numb
   const session = new RestoreSession({ converse, argv: restoreArgv('ipv4', 'nft') });
   const commit = async (...lines: readonly string[]): Promise<void> => {
     const text = ['*nat', `:${chain} - -`, ...lines, 'COMMIT', ''].join('\n');
-    if (!(await session.commit(text))) throw new Error('a transaction of one rule failed');
+    if ((await session.commit(text)) !== 'done') throw new Error('a transaction of one rule failed');
   };
   const taken: number[] = [];
   // The first one starts the program.

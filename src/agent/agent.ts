@@ -54,6 +54,8 @@ export interface AgentParts extends DesiredStateOptions {
   readonly services?: ServiceKeeper;
   /** Asked before the first write, while cluster and node are read; rejects where the machine lacks something. */
   readonly checkMachine?: () => Promise<void>;
+  /** Told whenever everything is in the kernel. */
+  readonly onWritten?: () => void;
   readonly resyncSeconds: number;
   /** Absent: drift is found by the compare of every `resyncSeconds` alone. */
   readonly drift?: DriftWatch;
@@ -193,6 +195,7 @@ export class Agent {
     if (open === undefined) readiness.ready('kernel');
     else readiness.unready('kernel', `the kernel refused ${describeRefusal(open)}`);
     this.#lastFailure = undefined;
+    this.#parts.onWritten?.();
     // What came meanwhile is written before the next part of it.
     if (this.kernel.isComparing) this.#reconciler.markDirty();
   }

@@ -29,6 +29,23 @@ export interface OpenedSource {
   readonly name: string;
 }
 
+/** Loads what `openSource` needs, which takes a while and has time while others are asked. */
+export function beginLoading({ manifests }: Config): void {
+  const loading: Promise<unknown> = manifests === undefined ? loadForCluster() : loadForManifests();
+  // Whoever opens the source is told.
+  loading.catch(() => undefined);
+}
+
+const loadForManifests = () => Promise.all([import('../manifests/source.ts'), import('../manifests/defaults.ts')]);
+
+const loadForCluster = () =>
+  Promise.all([
+    import('../kube/kube-client.ts'),
+    import('../kube/source.ts'),
+    import('../kube/event-recorder.ts'),
+    import('../kube/repair-recorder.ts'),
+  ]);
+
 /** Rejects with ConfigError or KubeConfigError where there is nothing to follow. */
 export async function openSource(settings: SourceSettings): Promise<OpenedSource> {
   const { manifests } = settings.config;
@@ -36,10 +53,7 @@ export async function openSource(settings: SourceSettings): Promise<OpenedSource
 }
 
 async function openManifests(directory: string, { config, isFreshNode }: SourceSettings): Promise<OpenedSource> {
-  const [{ ManifestSource }, { clusterDefaults }] = await Promise.all([
-    import('../manifests/source.ts'),
-    import('../manifests/defaults.ts'),
-  ]);
+  const [{ ManifestSource }, { clusterDefaults }] = await loadForManifests();
   const defaults = clusterDefaults({ ipFamilies: config.ipFamilies });
   const source = new ManifestSource(directory, defaults, { mayBeginIncomplete: isFreshNode });
   return { source, name: `manifests ${directory}` };
@@ -47,12 +61,9 @@ async function openManifests(directory: string, { config, isFreshNode }: SourceS
 
 async function openCluster(settings: SourceSettings): Promise<OpenedSource> {
   const { config, nodeName, environment, logger, metrics } = settings;
-  const [access, { KubeClient }, { KubeSource }, { EventRecorder }, { RepairRecorder }] = await Promise.all([
+  const [access, [{ KubeClient }, { KubeSource }, { EventRecorder }, { RepairRecorder }]] = await Promise.all([
     accessTo(config, environment),
-    import('../kube/kube-client.ts'),
-    import('../kube/source.ts'),
-    import('../kube/event-recorder.ts'),
-    import('../kube/repair-recorder.ts'),
+    loadForCluster(),
   ]);
   const client = new KubeClient({ access, userAgent: `sluice/${sluiceVersion()}` });
   const source = new KubeSource({

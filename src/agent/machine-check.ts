@@ -8,6 +8,7 @@ import { MachineError } from './failure.ts';
 export class MachineCheck {
   readonly #options: PreflightOptions;
   #versions: MachineVersions | undefined;
+  #isAskedForVersions = false;
   #result: Promise<void> = Promise.reject(new Error('the check was not started'));
 
   constructor(options: PreflightOptions) {
@@ -26,22 +27,25 @@ export class MachineCheck {
     return this.#result;
   }
 
-  /** Absent until they were asked for, which is when nothing is missing. */
+  /** Once. Only people ask for them, so the first write should not wait for the programs that tell. */
+  readVersions(): void {
+    if (this.#isAskedForVersions) return;
+    this.#isAskedForVersions = true;
+    const { run, variant } = this.#options;
+    void readMachineVersions(run, variant).then((versions) => {
+      this.#versions = versions;
+    });
+  }
+
+  /** Absent until they were read. */
   get versions(): MachineVersions | undefined {
     return this.#versions;
   }
 
   async #check(): Promise<void> {
-    const { run, variant } = this.#options;
     // What fails once may have been killed, or tried by a machine short of memory: no reason to give up.
     const missing = (await preflight(this.#options)).length === 0 ? [] : await preflight(this.#options);
-    if (missing.length === 0) {
-      // The first write does not wait for what only people ask for.
-      void readMachineVersions(run, variant).then((versions) => {
-        this.#versions = versions;
-      });
-      return;
-    }
+    if (missing.length === 0) return;
     const what = missing.map(({ message }) => message).join('; ');
     throw new MachineError(`this machine lacks what Sluice needs: ${what}`);
   }

@@ -22,8 +22,8 @@ export async function findFelix(
   around: Partial<FelixSurroundings> = {},
 ): Promise<string | undefined> {
   const { healthPort, metricsPort, procDirectory } = { ...usual, ...around };
-  const [pid, metrics, health] = await Promise.all([
-    findProcess(procDirectory, isFelix),
+  const pid = findProcess(procDirectory, isFelix);
+  const [metrics, health] = await Promise.all([
     askLoopback(metricsPort, '/metrics'),
     askLoopback(healthPort, '/liveness'),
   ]);
@@ -46,8 +46,8 @@ export function felixRefusal(evidence: string): string {
 }
 
 /** `calico-node -felix`, whose other halves have other arguments; by itself it is called calico-felix. */
-function isFelix(name: string, args: readonly string[]): boolean {
-  return name === 'calico-felix' || (name === 'calico-node' && args.includes('-felix'));
+function isFelix(name: string, args: () => readonly string[]): boolean {
+  return name === 'calico-felix' || (name === 'calico-node' && args().includes('-felix'));
 }
 
 /** 503: it is not well, but there. */

@@ -1,5 +1,5 @@
 /** Looks for programs beside us: what answers on loopback, and which processes share our network namespace. */
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 
@@ -40,31 +40,39 @@ export function askLoopback(port: number, path: string): Promise<LocalAnswer | u
   });
 }
 
-/** The first process of this network namespace that `isIt` (its name, at most 15 characters, and its arguments); another namespace has rules of its own. */
-export async function findProcess(
+/**
+ * The first process of this network namespace that `isIt` (its name, at most 15 characters, and its arguments); another namespace has rules of its own.
+ * At once, not beside other things: a start has nothing else to do, and the files of a few hundred processes are read in milliseconds.
+ */
+export function findProcess(
   procDirectory: string,
-  isIt: (name: string, args: readonly string[]) => boolean,
-): Promise<string | undefined> {
-  const own = await linkOf(join(procDirectory, 'self', 'ns', 'net'));
-  const pids = (await readdir(procDirectory)).filter((name) => /^\d+$/.test(name));
-  for (const pid of pids) {
-    const [name, command] = await Promise.all([
-      textOf(procDirectory, pid, 'comm'),
-      textOf(procDirectory, pid, 'cmdline'),
-    ]);
-    if (!isIt(name.trim(), command.split('\0'))) continue;
-    const netns = await linkOf(join(procDirectory, pid, 'ns', 'net'));
-    if (netns !== undefined && netns === own) return pid;
-  }
-  return undefined;
+  isIt: (name: string, args: () => readonly string[]) => boolean,
+): string | undefined {
+  const own = linkOf(join(procDirectory, 'self', 'ns', 'net'));
+  return readdirSync(procDirectory).find((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    const args = () => textOf(procDirectory, pid, 'cmdline').split('\0');
+    if (!isIt(textOf(procDirectory, pid, 'comm').trim(), args)) return false;
+    const netns = linkOf(join(procDirectory, pid, 'ns', 'net'));
+    return netns !== undefined && netns === own;
+  });
 }
 
 /** Empty: the process has just gone. */
-function textOf(procDirectory: string, pid: string, file: string): Promise<string> {
-  return readFile(join(procDirectory, pid, file), 'utf8').catch(() => '');
+function textOf(procDirectory: string, pid: string, file: string): string {
+  return unlessGone(() => readFileSync(join(procDirectory, pid, file), 'utf8')) ?? '';
 }
 
 /** Undefined: the process has just gone, or is not ours to look at. */
-function linkOf(path: string): Promise<string | undefined> {
-  return readlink(path).catch(() => undefined);
+function linkOf(path: string): string | undefined {
+  return unlessGone(() => readlinkSync(path));
+}
+
+function unlessGone<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return undefined;
+    throw error;
+  }
 }

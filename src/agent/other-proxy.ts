@@ -18,10 +18,10 @@ const usual: Surroundings = { healthPort: 10_256, metricsPort: 10_249, procDirec
  */
 export async function findKubeProxy(around: Partial<Surroundings> = {}): Promise<string | undefined> {
   const { healthPort, metricsPort, procDirectory } = { ...usual, ...around };
-  const [health, mode, pid] = await Promise.all([
+  const pid = findProcess(procDirectory, (name) => name === 'kube-proxy');
+  const [health, mode] = await Promise.all([
     askLoopback(healthPort, '/healthz'),
     askLoopback(metricsPort, '/proxyMode'),
-    findProcess(procDirectory, (name) => name === 'kube-proxy'),
   ]);
   // An agent of ours that is ending still answers on both ports.
   const isOurs = health?.body.includes(`"servedBy":"${ownWord}"`) === true;

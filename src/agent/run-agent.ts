@@ -5,7 +5,7 @@ import { Conntrack } from '../backends/conntrack/conntrack.ts';
 import { ConversationTable } from '../backends/conntrack/conversations.ts';
 import { converse, run } from '../backends/exec.ts';
 import { OwnProcesses } from '../backends/iptables/rule-events.ts';
-import { detectVariant } from '../backends/iptables/variant.ts';
+import { detectVariant, readProc } from '../backends/iptables/variant.ts';
 import type { IptablesVariant } from '../backends/iptables/variant.ts';
 import { KernelBackend } from '../backends/kernel-backend.ts';
 import { KernelWriter } from '../backends/kernel-writer.ts';
@@ -17,6 +17,7 @@ import { apiApp, healthApp, proxyHealthApp, proxyModeApp } from '../server/app.t
 import type { AgentView } from '../server/app.ts';
 import type { Listener } from '../server/listen.ts';
 import { listenOnPort, listenOnSocket } from '../server/listen.ts';
+import type { IpFamily } from '../lib/ip.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { collectProcessMetrics, createMetrics } from '../telemetry/metrics.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -27,7 +28,7 @@ import type { AgentParts } from './agent.ts';
 import { Agent, readinessParts } from './agent.ts';
 import type { AgentIdentity } from './agent-view.ts';
 import { LiveAgentView } from './agent-view.ts';
-import { openSource } from './cluster-source.ts';
+import { beginLoading, openSource } from './cluster-source.ts';
 import { compileOptions } from './compile-options.ts';
 import { countingRun } from './counting-run.ts';
 import { KernelDriftWatch } from './drift-watch.ts';
@@ -53,14 +54,15 @@ export interface AgentSettings {
 /** Runs until `signal` aborts; what is in the kernel stays there. */
 export async function runAgent(settings: AgentSettings, signal: AbortSignal): Promise<void> {
   const { config, nodeName, logger } = settings;
-  const kubeProxy = config.serviceProxy ? await findKubeProxy() : undefined;
+  beginLoading(config);
+  const [kubeProxy, variant] = await Promise.all([
+    config.serviceProxy ? findKubeProxy() : undefined,
+    pinVariant(config, logger),
+  ]);
   if (kubeProxy !== undefined) throw new MachineError(kubeProxyRefusal(kubeProxy));
-  const variant = await pinVariant(config, logger);
   const felix = await findFelix({ run, variant });
   if (felix !== undefined) throw new MachineError(felixRefusal(felix));
-  const { ipFamilies: families, serviceProxy: services, natOutgoing } = config;
-  const machine = new MachineCheck({ run, variant, families, services, natOutgoing });
-  const { agent, view } = await assemble(settings, variant, machine);
+  const { agent, view, machine } = await assemble(settings, variant);
   const lacked = lackedPrivilege();
   if (lacked !== undefined)
     throw new MachineError(`the agent needs ${lacked}: it writes to the kernel's packet filter`);
@@ -78,17 +80,22 @@ export async function runAgent(settings: AgentSettings, signal: AbortSignal): Pr
 }
 
 async function pinVariant(config: Config, logger: Logger): Promise<IptablesVariant> {
-  const { variant, mixed } = await detectVariant(run, config.iptablesBackend);
+  const { variant, mixed } = await detectVariant({ run, readProc }, config.iptablesBackend);
   if (mixed !== undefined)
     logger.warn({ part: 'kernel', backend: variant, message: mixed }, 'iptables variants were mixed');
   return variant;
 }
 
+interface Assembled {
+  readonly agent: Agent;
+  readonly view: AgentView;
+  readonly machine: MachineCheck;
+}
+
 async function assemble(
   { config, nodeName, environment, logger }: AgentSettings,
   variant: IptablesVariant,
-  machine: MachineCheck,
-): Promise<{ readonly agent: Agent; readonly view: AgentView }> {
+): Promise<Assembled> {
   const metrics = createMetrics();
   collectProcessMetrics(metrics.registry);
   const readiness = new Readiness([...readinessParts, sysctlPart]);
@@ -106,6 +113,9 @@ async function assemble(
     families,
     ownership,
   });
+  const { serviceProxy: services, natOutgoing } = config;
+  const attempt = (family: IpFamily, text: string) => backend.attempt(family, text);
+  const machine = new MachineCheck({ run, variant, families, services, natOutgoing, attempt });
   const freshness = () => isFreshNode(backend, families);
   const opened = await openSource({ config, nodeName, environment, logger, metrics, isFreshNode: freshness });
   // One for all who set something: there is one file.
@@ -128,6 +138,7 @@ async function assemble(
     compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
     ...(config.serviceProxy ? { services: serviceKeeper(config, memory, { logger, metrics }) } : {}),
     checkMachine: () => machine.result,
+    onWritten: () => machine.readVersions(),
     resyncSeconds: config.resyncSeconds,
     drift: new KernelDriftWatch({ backend, variant, ownership, own, clock: systemClock, logger }),
     driftCheckSeconds: config.driftCheckSeconds,
@@ -139,7 +150,7 @@ async function assemble(
   });
   const identity = identityOf(config, nodeName, opened.name, variant);
   const versions = () => machine.versions;
-  return { agent, view: new LiveAgentView({ agent, readiness, metrics, identity, versions }) };
+  return { agent, machine, view: new LiveAgentView({ agent, readiness, metrics, identity, versions }) };
 }
 
 function cutParts({ established }: Config): Pick<AgentParts, 'readConversations'> {

@@ -7,6 +7,7 @@ import type { PieceLimits } from '../dataplane/pieces.ts';
 import { legacyPieces, nftPieces } from '../dataplane/pieces.ts';
 import type { TableName } from '../dataplane/rule.ts';
 import type { Section } from '../dataplane/section.ts';
+import type { IpFamily } from '../lib/ip.ts';
 import { unreachable } from '../lib/unreachable.ts';
 import type { ApplyResult, Backend, HookPlace, ReadScope } from './backend.ts';
 import type { IpSetsOptions } from './ipset/ip-sets.ts';
@@ -48,6 +49,11 @@ export class KernelBackend implements Backend {
 
   readSetCounts(known: IpSetName): Promise<ReadonlyMap<string, number>> {
     return this.#ipSets.readCounts(known);
+  }
+
+  /** Whether the kernel takes the text of transactions that leave nothing behind; undefined: run a program to know. */
+  attempt(family: IpFamily, text: string): Promise<boolean | undefined> {
+    return this.#iptables.attempt(family, text);
   }
 
   async apply(write: KernelWrite): Promise<ApplyResult> {

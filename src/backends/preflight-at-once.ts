@@ -14,13 +14,12 @@ export const setTypes: readonly IpSetType[] = ['hash:ip', 'hash:ip,port', 'hash:
  * Whether all set types, matches and targets are there. Where one is not, it is not known which, and something of the trial may stay
  * behind for the thorough one to remove.
  */
-export async function passesAtOnce({ run, variant, families, ...scope }: PreflightOptions): Promise<boolean> {
-  const trials = families.map((family) => trialText(family, scope));
+export async function passesAtOnce(options: PreflightOptions): Promise<boolean> {
+  const { run, families } = options;
   try {
     await run(['ipset', 'restore'], { input: families.map(setLines).join('') });
-    await Promise.all(
-      families.map((family, index) => run(restoreArgv(family, variant), { input: trials[index] ?? '' })),
-    );
+    const taken = await Promise.all(families.map((family) => takes(family, options)));
+    if (taken.includes(false)) return false;
     await run(['ipset', 'restore'], {
       input: families.map((family) => `destroy ${temporarySetName(9, family)}\n`).join(''),
     });
@@ -29,6 +28,15 @@ export async function passesAtOnce({ run, variant, families, ...scope }: Preflig
     if (error instanceof CommandError) return false;
     throw error;
   }
+}
+
+/** Rejects with CommandError, or says false, where something is missing. */
+async function takes(family: IpFamily, { run, variant, attempt, ...scope }: PreflightOptions): Promise<boolean> {
+  const text = trialText(family, scope);
+  const isTaken = await attempt?.(family, text);
+  if (isTaken !== undefined) return isTaken;
+  await run(restoreArgv(family, variant), { input: text });
+  return true;
 }
 
 /** Each type in turn; the last one stays for the rules. */

@@ -16,6 +16,8 @@ export interface PreflightOptions extends PreflightScope {
   readonly run: Run;
   readonly variant: IptablesVariant;
   readonly families: readonly IpFamily[];
+  /** Whether a program that stays has had its text taken by the kernel. Absent or undefined: a program is run for it. */
+  readonly attempt?: (family: IpFamily, text: string) => Promise<boolean | undefined>;
 }
 
 export interface Missing {

@@ -26,6 +26,9 @@ export interface StandingProgramOptions {
   readonly timeoutMs?: number;
 }
 
+/** `untried`: there is no process to be had. `unknown`: it ended, or did not answer in time; what it was given may have been carried out. */
+export type Sent = 'done' | 'unknown' | 'untried';
+
 /** After processes that never answered: what they are asked for is not to be had from this program. */
 const pauseMs = 60_000;
 /** Without an opening the first text may itself be at fault. */
@@ -43,28 +46,26 @@ export class StandingProgram {
     this.#options = options;
   }
 
-  /**
-   * Sends text that the program answers once it has carried it out. False: it is not known whether it has, and the process is
-   * gone; give the same text to a process of its own.
-   */
-  async send(transaction: Question): Promise<boolean> {
+  /** Sends text that the program answers once it has carried it out. A trial leaves nothing behind, and `onTransaction` is not told. */
+  async send(transaction: Question, { isTrial = false } = {}): Promise<Sent> {
     const { argv, onTransaction } = this.#options;
-    const tell = ({ pid }: TalkingProcess): void => onTransaction?.({ pid, program: argv[0] });
-    return this.#queue.add(async () => (await this.#exchange(transaction, tell)) !== undefined);
+    return this.#queue.add(async () => {
+      const process = await this.#running();
+      if (process === undefined) return 'untried';
+      if (!isTrial) onTransaction?.({ pid: process.pid, program: argv[0] });
+      return (await this.#exchange(process, transaction)) === undefined ? 'unknown' : 'done';
+    });
   }
 
-  /** Text that changes nothing: the answer, line by line. Undefined where `send` says false. */
+  /** Text that changes nothing: the answer, line by line. Undefined: there was none. */
   async ask(question: Question): Promise<readonly string[] | undefined> {
-    return this.#queue.add(() => this.#exchange(question));
+    return this.#queue.add(async () => {
+      const process = await this.#running();
+      return process === undefined ? undefined : this.#exchange(process, question);
+    });
   }
 
-  async #exchange(
-    question: Question,
-    onProcess?: (process: TalkingProcess) => void,
-  ): Promise<readonly string[] | undefined> {
-    const process = await this.#running();
-    if (process === undefined) return undefined;
-    onProcess?.(process);
+  async #exchange(process: TalkingProcess, question: Question): Promise<readonly string[] | undefined> {
     const answer = await process.exchange(question, this.#options.timeoutMs ?? 60_000);
     if (answer === undefined) this.#discard(process);
     return answer;

@@ -24,7 +24,7 @@ export function addCheckCommand(program: Command, io: CommandIo): void {
 
 async function checkNode({ output }: CheckOptions, config: Config, io: CommandIo): Promise<void> {
   const { ipFamilies: families, iptablesBackend, serviceProxy: services, natOutgoing } = config;
-  const [{ run }, { detectVariant }, { preflight }, { lackedPrivilege }] = await Promise.all([
+  const [{ run }, { detectVariant, readProc }, { preflight }, { lackedPrivilege }] = await Promise.all([
     import('../backends/exec.ts'),
     import('../backends/iptables/variant.ts'),
     import('../backends/preflight.ts'),
@@ -32,7 +32,7 @@ async function checkNode({ output }: CheckOptions, config: Config, io: CommandIo
   ]);
   const lacked = lackedPrivilege();
   if (lacked !== undefined) return refuse(lacked, output, io);
-  const { variant, reason, mixed } = await detectVariant(run, iptablesBackend);
+  const { variant, reason, mixed } = await detectVariant({ run, readProc }, iptablesBackend);
   const missing = await preflight({ run, variant, families, services, natOutgoing });
   if (missing.length > 0) io.exitCode = exitCodes.missing;
   if (output !== undefined) {

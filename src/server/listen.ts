@@ -1,11 +1,10 @@
 /** Opens the sockets that the agent answers on. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { ListenOptions } from 'node:net';
 import { dirname } from 'node:path';
-import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import type { ServerLimits } from './limits.ts';
 import { limitConnections, limitedOptions, serverLimits } from './limits.ts';
@@ -58,7 +57,7 @@ function withUmask<T>(mask: number, open: () => T): T {
 }
 
 async function listen(app: Hono, options: ListenOptions, limits: ServerLimits = serverLimits): Promise<Listener> {
-  const server = createServer(limitedOptions(limits), getRequestListener(app.fetch));
+  const server = createServer(limitedOptions(limits), answering(app));
   limitConnections(server, limits);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(explain(error, options)));
@@ -71,6 +70,16 @@ async function listen(app: Hono, options: ListenOptions, limits: ServerLimits = 
         server.close(() => resolve());
         server.closeAllConnections();
       }),
+  };
+}
+
+/** What answers is loaded when somebody asks: a start should not wait for it. */
+function answering(app: Hono): (request: IncomingMessage, response: ServerResponse) => void {
+  let listener: Promise<(request: IncomingMessage, response: ServerResponse) => unknown> | undefined;
+  const load = async () => (await import('@hono/node-server')).getRequestListener(app.fetch);
+  return (request, response) => {
+    listener ??= load();
+    void listener.then((answer) => answer(request, response));
   };
 }
 

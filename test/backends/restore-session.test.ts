@@ -32,7 +32,7 @@ test('many transactions, one process', async () => {
     argv,
     onTransaction: ({ pid }) => void transactions.push(pid),
   });
-  for (let round = 0; round < 5; round++) expect(await session.commit('*filter\nCOMMIT\n')).toBe(true);
+  for (let round = 0; round < 5; round++) expect(await session.commit('*filter\nCOMMIT\n')).toBe('done');
   expect(fake.started).toEqual([['stdbuf', '-oL', ...argv, '--verbose']]);
   expect(transactions).toEqual(Array.from({ length: 5 }, () => fake.pids[0]));
 });
@@ -40,21 +40,21 @@ test('many transactions, one process', async () => {
 test('a refused transaction is not known to be done, and the next one has a new process', async () => {
   const fake = instead(goodRestore);
   const session = new RestoreSession({ converse: fake.converse, argv });
-  expect(await session.commit('*filter\nCOMMIT\n')).toBe(true);
-  expect(await session.commit('*filter\n-A BAD\nCOMMIT\n')).toBe(false);
-  expect(await session.commit('*filter\nCOMMIT\n')).toBe(true);
+  expect(await session.commit('*filter\nCOMMIT\n')).toBe('done');
+  expect(await session.commit('*filter\n-A BAD\nCOMMIT\n')).toBe('unknown');
+  expect(await session.commit('*filter\nCOMMIT\n')).toBe('done');
   expect(fake.started).toHaveLength(2);
 });
 
 test('a process that was killed between two transactions is replaced', async () => {
   const fake = instead(goodRestore);
   const session = new RestoreSession({ converse: fake.converse, argv });
-  expect(await session.commit('*filter\nCOMMIT\n')).toBe(true);
+  expect(await session.commit('*filter\nCOMMIT\n')).toBe('done');
   const [pid] = fake.pids;
   if (pid === undefined) throw new Error('nothing was started');
   process.kill(pid, 'SIGKILL');
   await new Promise((resolve) => setTimeout(resolve, 50));
-  expect(await session.commit('*filter\nCOMMIT\n')).toBe(true);
+  expect(await session.commit('*filter\nCOMMIT\n')).toBe('done');
   expect(fake.started).toHaveLength(2);
 });
 
@@ -63,7 +63,7 @@ test('no answer in time: the process is gone before anybody may try again', asyn
   const silent = instead(['sed', '-un', '-e', '/COMMIT/,$d', '-e', '/^#/p']);
   for (const { converse: start, pids } of [fake, silent]) {
     const session = new RestoreSession({ converse: start, argv, timeoutMs: 200 });
-    expect(await session.commit('*filter\nCOMMIT\n')).toBe(false);
+    expect(await session.commit('*filter\nCOMMIT\n')).toBe('unknown');
     expect(() => process.kill(pids[0] ?? 0, 0)).toThrow('ESRCH');
   }
 });
@@ -75,8 +75,8 @@ test('a program that repeats no comments, or is not there, is not tried for ever
   const mute = instead(['sleep', '30']);
   for (const start of [missing, mute.converse]) {
     const session = new RestoreSession({ converse: start, argv, startTimeoutMs: 100 });
-    expect(await session.commit('*filter\nCOMMIT\n')).toBe(false);
-    expect(await session.commit('*filter\nCOMMIT\n')).toBe(false);
+    expect(await session.commit('*filter\nCOMMIT\n')).toBe('untried');
+    expect(await session.commit('*filter\nCOMMIT\n')).toBe('untried');
   }
   expect(mute.started).toHaveLength(1);
 });

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Run } from '../../src/backends/exec.ts';
 import { CommandError } from '../../src/backends/exec.ts';
+import type { AskedNode } from '../../src/backends/iptables/variant.ts';
 import { detectVariant } from '../../src/backends/iptables/variant.ts';
 
 const hint = ':KUBE-IPTABLES-HINT - [0:0]\n';
@@ -9,21 +10,24 @@ const canary = ':KUBE-KUBELET-CANARY - [0:0]\n';
 const rule = '-A FORWARD -j ACCEPT\n';
 
 /** What `iptables-VARIANT-save -t TABLE` prints, as `VARIANT TABLE`; legacy tables that have no text do not exist. */
-function kernelOf(texts: Readonly<Record<string, string>>): Run {
-  return async (argv) => {
+function kernelOf(texts: Readonly<Record<string, string>>): AskedNode {
+  const run: Run = async (argv) => {
     await Promise.resolve();
     const [program, ...args] = argv;
-    if (program === 'grep') {
-      const tables = Object.keys(texts).flatMap((place) => (place.startsWith('legacy ') ? [place.slice(7)] : []));
-      const stdout = tables.map((table) => `/proc/net/ip_tables_names:${table}\n`).join('');
-      // The module of the other family is not there.
-      throw new CommandError({ argv, exitCode: 2, stdout });
-    }
     if (program === 'ip6tables-legacy-save') throw new CommandError({ argv, code: 'ENOENT' });
     const [, variant = ''] = program.split('-');
     const isIpv4 = program.startsWith('iptables');
     return { stdout: isIpv4 ? (texts[`${variant} ${args[1]}`] ?? '') : '', stderr: '', durationMs: 0 };
   };
+  const readProc = async (path: string): Promise<string> => {
+    await Promise.resolve();
+    // The module of the other family is not there.
+    if (path !== '/proc/net/ip_tables_names') throw new Error(`ENOENT: ${path}`);
+    return Object.keys(texts)
+      .flatMap((place) => (place.startsWith('legacy ') ? [`${place.slice(7)}\n`] : []))
+      .join('');
+  };
+  return { run, readProc };
 }
 
 test.each([
@@ -57,8 +61,8 @@ test('what is configured is not asked for', async () => {
   const kernel = kernelOf({ 'nft filter': rule, 'legacy filter': rule });
   const run: Run = (argv) => {
     asked.push(argv.join(' '));
-    return kernel(argv);
+    return kernel.run(argv);
   };
-  expect((await detectVariant(run, 'nft')).mixed).toMatch(/also in the legacy tables/);
+  expect((await detectVariant({ ...kernel, run }, 'nft')).mixed).toMatch(/also in the legacy tables/);
   expect(asked.filter((program) => program.includes('-nft-'))).toEqual([]);
 });

@@ -143,7 +143,7 @@ describeKernel('preflight', () => {
 
   test('the variant: kubelet says, else where rules are, else nft; a mix is told', async () => {
     const detect = (choice: 'auto' | 'nft' | 'legacy' = 'auto'): ReturnType<typeof detectVariant> =>
-      detectVariant(netns.run, choice);
+      detectVariant({ run: netns.run, readProc: (path) => netns.exec(['cat', path]) }, choice);
     expect(await detect()).toEqual({ variant: 'nft', reason: 'no rules yet' });
     expect(await netns.exec('cat /proc/net/ip_tables_names')).toBe('');
     await netns.exec('iptables-legacy -A INPUT -j ACCEPT');

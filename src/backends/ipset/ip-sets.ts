@@ -121,7 +121,9 @@ export class IpSets {
     const last = sets.at(-1)?.set.name;
     if (this.#standing === undefined || last === undefined) return false;
     const changes = ipSetLines(sets).map((line) => `${line}\n`);
-    return this.#standing.send({ text: changes.join('') + listOne(last), isLast: isListed(last, 1) });
+    return (
+      (await this.#standing.send({ text: changes.join('') + listOne(last), isLast: isListed(last, 1) })) === 'done'
+    );
   }
 
   /** One process for all of them; one each where a set vanished meanwhile, or where restore does not take `save`. */

@@ -46,6 +46,8 @@ export class Iptables {
   readonly #largeTable: number;
   readonly #sectionChains: number;
   readonly #settled = new SettledTables();
+  /** Families whose session failed at hooks. */
+  readonly #doubted = new Set<IpFamily>();
 
   constructor(options: IptablesOptions) {
     const { run, variant, families = ipFamilies, ownership } = options;
@@ -138,6 +140,12 @@ export class Iptables {
     return parseSave(stdout, this.#ownership).hooks.get(chain) ?? [];
   }
 
+  /** Whether the kernel takes the text, given to the program that stays; undefined: no program can stay. */
+  async attempt(family: IpFamily, text: string): Promise<boolean | undefined> {
+    const sent = (await this.#sessions.get(family)?.commit(text, { isTrial: true })) ?? 'untried';
+    return sent === 'untried' ? undefined : sent === 'done';
+  }
+
   /** One transaction. */
   async apply(write: TableWrite): Promise<void> {
     try {
@@ -151,10 +159,32 @@ export class Iptables {
   }
 
   async #commit(write: TableWrite): Promise<void> {
-    // A session that fails does not say whether the text was taken. Hooks would stand twice; what is about whole chains may come again.
-    const session = write.kind === 'write-hooks' ? undefined : this.#sessions.get(write.family);
-    if (session !== undefined && (await session.commit(tableInput(write).text))) return;
-    const { text, chainOfLine } = tableInput(session === undefined ? write : repeatable(write));
+    const session = this.#sessions.get(write.family);
+    if (write.kind === 'write-hooks') return this.#applyHooks(write, session);
+    if (session !== undefined && (await session.commit(tableInput(write).text)) === 'done') return;
+    await this.#restore(session === undefined ? write : repeatable(write));
+  }
+
+  /**
+   * A session that fails does not say whether the text was taken, and hooks given again would stand twice: whoever wrote reads them.
+   * The next ones go to a process of their own, which says what is wrong with them.
+   */
+  async #applyHooks(write: TableWrite, session: RestoreSession | undefined): Promise<void> {
+    const { family, table } = write;
+    const isTrusted = session !== undefined && !this.#doubted.has(family);
+    const sent = isTrusted ? await session.commit(tableInput(write).text) : 'untried';
+    if (sent === 'untried') {
+      await this.#restore(write);
+      this.#doubted.delete(family);
+    } else if (sent === 'unknown') {
+      this.#doubted.add(family);
+      const stderr = `it did not say whether it has taken what leads to our chains in table ${table}`;
+      throw new CommandError({ argv: restoreArgv(family, this.#variant), code: 'no answer', stderr });
+    }
+  }
+
+  async #restore(write: TableWrite): Promise<void> {
+    const { text, chainOfLine } = tableInput(write);
     try {
       await this.#run(restoreArgv(write.family, this.#variant), { input: text });
     } catch (error) {

@@ -3,7 +3,7 @@
  * the kernel lets go of its netlink socket only after a grace period of RCU, about 10 ms. In a session a small transaction takes 0.5 ms.
  */
 import type { Argv } from '../exec.ts';
-import type { StandingProgramOptions } from '../standing-program.ts';
+import type { Sent, StandingProgramOptions } from '../standing-program.ts';
 import { StandingProgram } from '../standing-program.ts';
 
 /**
@@ -27,9 +27,9 @@ export class RestoreSession {
     });
   }
 
-  /** True: it is in the kernel. False: that is not known; give the same text to a process of its own. */
-  commit(text: string): Promise<boolean> {
+  /** `done`: it is in the kernel. See `StandingProgram.send` about trials. */
+  commit(text: string, options: { readonly isTrial?: boolean } = {}): Promise<Sent> {
     const mark = `# ${(this.#count += 1)} done`;
-    return this.#program.send({ text: `${text}${mark}\n`, isLast: (line) => line === mark });
+    return this.#program.send({ text: `${text}${mark}\n`, isLast: (line) => line === mark }, options);
   }
 }

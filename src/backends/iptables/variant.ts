@@ -1,4 +1,5 @@
 /** Which of the two iptables is in use on this node: detected once, as kubelet leaves it, then pinned. */
+import { readFile } from 'node:fs/promises';
 import { ipFamilies, tableNames } from '../../dataplane/dataplane.ts';
 import type { TableName } from '../../dataplane/rule.ts';
 import type { IpFamily } from '../../lib/ip.ts';
@@ -15,10 +16,22 @@ export interface DetectedVariant {
   readonly mixed?: string;
 }
 
+/** How a node is asked. */
+export interface AskedNode {
+  readonly run: Run;
+  /** A file of its /proc; rejects where it is not there. */
+  readonly readProc: (path: string) => Promise<string>;
+}
+
+/** Of the node, and of the network namespace, that this process is in. */
+export function readProc(path: string): Promise<string> {
+  return readFile(path, 'utf8');
+}
+
 /** `auto`: kubelet's hint, else where rules are, else nft. */
-export async function detectVariant(run: Run, choice: IptablesVariant | 'auto'): Promise<DetectedVariant> {
-  if (choice !== 'auto') return withMix(choice, 'configured', await survey(run, choice === 'nft' ? 'legacy' : 'nft'));
-  const [nft, legacy] = await Promise.all([survey(run, 'nft'), survey(run, 'legacy')]);
+export async function detectVariant(node: AskedNode, choice: IptablesVariant | 'auto'): Promise<DetectedVariant> {
+  if (choice !== 'auto') return withMix(choice, 'configured', await survey(node, choice === 'nft' ? 'legacy' : 'nft'));
+  const [nft, legacy] = await Promise.all([survey(node, 'nft'), survey(node, 'legacy')]);
   const { variant, reason } = choose(nft, legacy);
   return withMix(variant, reason, variant === 'nft' ? legacy : nft);
 }
@@ -47,8 +60,9 @@ function choose(nft: Survey, legacy: Survey): { readonly variant: IptablesVarian
   return { variant: 'nft', reason: nft.rules > 0 ? 'rules are there' : 'no rules yet' };
 }
 
-async function survey(run: Run, variant: IptablesVariant): Promise<Survey> {
-  const places = await placesOf(run, variant);
+async function survey(node: AskedNode, variant: IptablesVariant): Promise<Survey> {
+  const { run } = node;
+  const places = await placesOf(node, variant);
   const small = await saveOf(run, variant, places.filter(isSmall));
   // nat may be huge, and iptables-nft takes long to print it: it is asked only where nothing else tells.
   const isTold = small.some(isRule) || small.some(isHint);
@@ -87,13 +101,15 @@ async function saveOf(run: Run, variant: IptablesVariant, places: readonly Place
 }
 
 /** Legacy is asked only for tables that exist: asking for one makes the kernel load it. */
-async function placesOf(run: Run, variant: IptablesVariant): Promise<readonly Place[]> {
-  const places = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
-  if (variant === 'nft') return places;
-  const files = { ipv4: '/proc/net/ip_tables_names', ipv6: '/proc/net/ip6_tables_names' };
-  // One program for both; it names the file where it is given two. That one of them is not there is no failure.
-  const lines = (await outputOf(run, ['grep', '-s', '', ...Object.values(files)])).split('\n');
-  return places.filter(({ family, table }) => lines.includes(`${files[family]}:${table}`));
+async function placesOf(node: AskedNode, variant: IptablesVariant): Promise<readonly Place[]> {
+  const existing = ipFamilies.map(async (family): Promise<readonly Place[]> => {
+    const all = tableNames.map((table) => ({ family, table }));
+    if (variant === 'nft') return all;
+    // Not there: neither is the family's module.
+    const names = await node.readProc(`/proc/net/${family === 'ipv4' ? 'ip' : 'ip6'}_tables_names`).catch(() => '');
+    return all.filter(({ table }) => names.split('\n').includes(table));
+  });
+  return (await Promise.all(existing)).flat();
 }
 
 /** A variant that cannot be asked has no rules. */
