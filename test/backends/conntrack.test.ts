@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Conntrack } from '../../src/backends/conntrack/conntrack.ts';
 import type { Flow } from '../../src/backends/conntrack/flows.ts';
+import { parseFlow } from '../../src/backends/conntrack/flows.ts';
 import type { Argv } from '../../src/backends/exec.ts';
 import { CommandError } from '../../src/backends/exec.ts';
 import { parseIp } from '../../src/lib/ip.ts';
@@ -80,4 +81,43 @@ test('flows are deleted by what they have in common; nothing found is no failure
   const none = answering(1, 'conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted.\n');
   expect(await none.conntrack.delete(filter)).toBe(0);
   await expect(answering(1, 'Operation not permitted').conntrack.delete(filter)).rejects.toBeInstanceOf(CommandError);
+});
+
+test.each([
+  'ipv4 2 udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=4 dport=53 mark=0',
+  'ipv4 2 udp 17 29 src=here dst=10.0.0.2 sport=4 dport=53 src=10.0.0.2 dst=10.0.0.1 sport=53 dport=4',
+  'ipv4 2 udp 17 29 src=10.0.0.1 dst=there sport=4 dport=53 src=10.0.0.2 dst=10.0.0.1 sport=53 dport=4',
+  'ipv4 2 udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=4 dport=53 src=there dst=10.0.0.1 sport=53 dport=4',
+  'ipv4 2 udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=4 dport=53 src=10.0.0.2 sport=53 dport=4',
+  'udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=4 dport=53 src=10.0.0.2 dst=10.0.0.1 sport=53 dport=4',
+])('%s is no flow', (line) => {
+  expect(parseFlow(line)).toBeUndefined();
+});
+
+test('each tuple has its own addresses and ports; one that lacks them is not given the other’s', () => {
+  const line = 'ipv4 2 sctp 132 29 src=10.0.0.1 dst=10.0.0.2 src=10.0.0.2 dst=10.0.0.1 sport=53 dport=4';
+  expect(parseFlow(line)).toEqual({
+    family: 'ipv4',
+    protocol: 'sctp',
+    original: { source: '10.0.0.1', destination: '10.0.0.2' },
+    reply: { source: '10.0.0.2', destination: '10.0.0.1', sourcePort: 53, destinationPort: 4 },
+  });
+});
+
+test('a whole table may be listed and deleted: a last line without its end, and a number of many digits', async () => {
+  const last = listing.split('\n')[0] ?? '';
+  const argvs: Argv[] = [];
+  const conntrack = new Conntrack((argv, { onStdout } = {}) => {
+    argvs.push(argv);
+    onStdout?.(last);
+    return Promise.resolve({ stdout: '', stderr: '1234 flow entries have been deleted.\n', durationMs: 1 });
+  });
+  const flows: Flow[] = [];
+  await conntrack.visitFlows('ipv4', 'tcp', (flow) => void flows.push(flow));
+  expect(flows).toHaveLength(1);
+  expect(await conntrack.delete({ family: 'ipv6', protocol: 'udp' })).toBe(1234);
+  expect(argvs.map((argv) => argv.join(' '))).toEqual([
+    'conntrack -L -o extended -f ipv4 -p tcp',
+    'conntrack -D -f ipv6 -p udp',
+  ]);
 });

@@ -46,6 +46,13 @@ test('a refused transaction is not known to be done, and the next one has a new 
   expect(fake.started).toHaveLength(2);
 });
 
+test('what else the program says is no answer: it tells what it does before it is refused', async () => {
+  const fake = instead(['sed', '-u', '-e', '/BAD/q4']);
+  const session = new RestoreSession({ converse: fake.converse, argv });
+  expect(await session.commit('*filter\n-A BAD\nCOMMIT\n')).toBe('unknown');
+  expect(await session.commit('*filter\nCOMMIT\n')).toBe('done');
+});
+
 test('a process that was killed between two transactions is replaced', async () => {
   const fake = instead(goodRestore);
   const session = new RestoreSession({ converse: fake.converse, argv });

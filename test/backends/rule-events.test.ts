@@ -98,3 +98,25 @@ test('without the program there are no events, and that is told', async () => {
     isMissing: true,
   });
 });
+
+test('process ids come round again: only the latest 256 are ours, and one that stays counts anew with all it does', () => {
+  const own = new OwnProcesses();
+  for (let pid = 1; pid <= 256; pid += 1) own.add(pid);
+  expect([own.has(1), own.has(256)]).toEqual([true, true]);
+  own.add(1);
+  own.add(257);
+  expect([own.has(1), own.has(2), own.has(3), own.has(257)]).toEqual([true, false, true, true]);
+});
+
+test('a table that is made is no change; one that goes is, and numbers may be long', () => {
+  const reader = new RuleEventReader({ services: false });
+  const tablesAfter = (line: string) => {
+    reader.read(line);
+    return reader.read('# new generation 1234 by process 5678 (nft)');
+  };
+  expect(tablesAfter('create table ip filter')).toBeUndefined();
+  expect(tablesAfter('add table ip filter')).toBeUndefined();
+  expect(tablesAfter('add chain ip filter DOCKER')).toBeUndefined();
+  expect(tablesAfter('say add rule ip filter FORWARD')).toBeUndefined();
+  expect(tablesAfter('delete table ip filter')).toEqual({ pid: 5678, tables: ['filter'] });
+});

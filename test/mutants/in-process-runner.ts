@@ -47,7 +47,7 @@ class InProcessRunner {
   /** Of each test, in the first run: the cheap ones first, for the first that fails ends the judgement. */
   readonly #spentMs = new Map<string, number>();
   #isSpoiled = false;
-  /** A rejection that no test has waited for. */
+  /** A rejection that no test has waited for, or what was thrown into nobody's hands. */
   #stray: string | undefined;
 
   /** Code that also runs when the tests are loaded is loaded once, unchanged: a mutant is on only while its tests run. */
@@ -61,9 +61,11 @@ class InProcessRunner {
       resolve: (specifier, context, next) =>
         next(specifier === 'vitest' && context.parentURL?.startsWith(ours) !== true ? standIn : specifier, context),
     });
-    process.on('unhandledRejection', (reason) => {
-      this.#stray = format(reason);
-    });
+    for (const event of ['unhandledRejection', 'uncaughtException']) {
+      process.on(event, (reason) => {
+        this.#stray = format(reason);
+      });
+    }
     for (const file of testFilesOf(layer)) await collect(file);
   }
 
