@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Hono } from 'hono';
 import { Conntrack } from '../backends/conntrack/conntrack.ts';
 import { ConversationTable } from '../backends/conntrack/conversations.ts';
-import { converse, run } from '../backends/exec.ts';
+import { type CommandError, converse, run } from '../backends/exec.ts';
 import { OwnProcesses } from '../backends/iptables/rule-events.ts';
 import { detectVariant, readProc } from '../backends/iptables/variant.ts';
 import type { IptablesVariant } from '../backends/iptables/variant.ts';
@@ -133,7 +133,7 @@ async function assemble(
       logger: logger.child({ part: 'node' }),
       readiness,
     }),
-    writer: new KernelWriter({ backend }),
+    writer: new KernelWriter({ backend, onFailedTry: (error) => tellFailedTry(error, { logger, readiness }) }),
     ...cutParts(config),
     compileOptions: (state, facts) => compileOptions(config, nodeName, state, facts),
     ...(config.serviceProxy ? { services: serviceKeeper(config, memory, { logger, metrics }) } : {}),
@@ -151,6 +151,16 @@ async function assemble(
   const identity = identityOf(config, nodeName, opened.name, variant);
   const versions = () => machine.versions;
   return { agent, machine, view: new LiveAgentView({ agent, readiness, metrics, identity, versions }) };
+}
+
+/** A node that has no more to tell than that a lock is held, and waits for it, is not as it should be. */
+function tellFailedTry(
+  error: CommandError,
+  { logger, readiness }: { readonly logger: Logger; readonly readiness: Readiness },
+): void {
+  logger.warn({ part: 'kernel', err: error }, 'a write failed and was tried again');
+  if (error.isLockContention)
+    readiness.unready('kernel', 'another program holds the xtables lock; the next write waits for it');
 }
 
 function cutParts({ established }: Config): Pick<AgentParts, 'readConversations'> {

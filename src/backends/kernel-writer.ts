@@ -26,6 +26,8 @@ export interface WriterOptions {
   readonly retryDelaysMs?: readonly number[];
   /** Pauses before a set that is still in use is destroyed once more: nf_tables frees the rules that referred to it after the write. */
   readonly letGoDelaysMs?: readonly number[];
+  /** Told what kept the machine from writing, before that is tried again: to wait for a lock takes ten seconds each time. */
+  readonly onFailedTry?: (error: CommandError) => void;
 }
 
 export interface WriteReport {
@@ -65,6 +67,7 @@ export class KernelWriter {
   readonly #backend: Backend;
   readonly #retryDelaysMs: readonly number[];
   readonly #letGoDelaysMs: readonly number[];
+  readonly #onFailedTry: WriterOptions['onFailedTry'];
   readonly #queue = new PQueue({ concurrency: 1 });
   readonly #observed = new ObservedStore();
   readonly #refusals = new Refusals();
@@ -77,7 +80,9 @@ export class KernelWriter {
   /** Everything was as it should be, once. */
   #isStarted = false;
 
-  constructor({ backend, retryDelaysMs = [50, 200, 1_000], letGoDelaysMs = [10, 50, 150] }: WriterOptions) {
+  constructor(options: WriterOptions) {
+    const { backend, retryDelaysMs = [50, 200, 1_000], letGoDelaysMs = [10, 50, 150], onFailedTry } = options;
+    this.#onFailedTry = onFailedTry;
     this.#backend = backend;
     this.#letGoDelaysMs = letGoDelaysMs;
     this.#retryDelaysMs = retryDelaysMs;
@@ -159,6 +164,7 @@ export class KernelWriter {
         return none;
       } catch (error) {
         if (!isExpected(error)) throw error;
+        this.#tell(error);
         return this.#readAndMend(dataplane);
       }
     });
@@ -234,10 +240,15 @@ export class KernelWriter {
         return await this.#mendOnce(dataplane);
       } catch (error) {
         if (!isExpected(error) || (error instanceof CommandError && error.isMissing)) throw error;
+        this.#tell(error);
         await sleep(delayMs);
       }
     }
     return this.#mendOnce(dataplane);
+  }
+
+  #tell(error: unknown): void {
+    if (error instanceof CommandError) this.#onFailedTry?.(error);
   }
 
   async #mendOnce(dataplane: Dataplane): Promise<Differences> {

@@ -43,3 +43,32 @@ test.each(['Cannot allocate memory', 'Resource temporarily unavailable', 'Interr
     expect((await writer.resync(wanted)).writes).toBe(0);
   },
 );
+
+test('what is waited for is told at once, not when nothing is tried any more', async () => {
+  const kernel = new FakeKernel();
+  const stderr = 'Another app is currently holding the xtables lock. Perhaps you want to use the -w option?\n';
+  const told: string[] = [];
+  const lock = new CommandError({ argv: ['iptables-legacy-restore'], exitCode: 4, stderr });
+  const backend = new KernelBackend({ run: kernel.run, variant: 'legacy', ownership: { services: false } });
+  const writer = new KernelWriter({
+    backend,
+    retryDelaysMs: [1, 1],
+    onFailedTry: (error) => void told.push(error.isLockContention ? 'the lock' : error.message),
+  });
+  const wanted = dataplaneOf({ chains: { filter: [chainOf('cali-a', ruleOf({ kind: 'drop' }))] } });
+  kernel.failNext(/^iptables-legacy-restore$/, lock);
+  kernel.failNext(/^iptables-legacy-restore$/, lock);
+  expect(await writer.resync(wanted)).toMatchObject({ refused: [], chainsWritten: 1 });
+  expect(told).toEqual(['the lock', 'the lock']);
+  const [chain] = dataplaneOf({
+    chains: { filter: [chainOf('cali-b', ruleOf({ kind: 'drop' }))] },
+  }).tables.ipv4.chains.filter.values();
+  if (chain === undefined) throw new Error('there is a chain');
+  const after = dataplaneOf({ chains: { filter: [...wanted.tables.ipv4.chains.filter.values(), chain] } });
+  kernel.failNext(/^iptables-legacy-restore$/, lock);
+  await writer.update(
+    { ipSets: [], chains: [{ family: 'ipv4', table: 'filter', name: chain.name, chain }], hooks: [] },
+    after,
+  );
+  expect(told).toHaveLength(3);
+});

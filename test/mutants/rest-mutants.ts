@@ -72,4 +72,12 @@ export const restMutants: readonly Mutant[] = [
     test: 'test/backends/table-looks.test.ts',
     killedBy: 'a large table is looked at',
   },
+  {
+    promise: 'told',
+    mechanism: 'what a write waits for is told before it is tried again',
+    file: 'src/backends/kernel-writer.ts',
+    off: ['if (error instanceof CommandError) this.#onFailedTry?.(error);', ''],
+    test: 'test/backends/passing-failure.test.ts',
+    killedBy: 'what is waited for is told at once',
+  },
 ];
