@@ -67,6 +67,9 @@ async function test(options: Options): Promise<number> {
   } else {
     const target = await foreignTarget(resolve(options.kubeconfig));
     const wanted = onCluster.filter(({ entersNodes = false }) => !entersNodes);
+    // Whoever asked for it by name must not take nothing for an answer.
+    for (const { name } of chosen.filter((suite) => !wanted.some((other) => other === suite)))
+      say(`${name}: not on a cluster that was not built here`);
     await runSuites(options, { target, place: 'given', cni: 'ptp', folder: folderOf('foreign'), wanted, results });
   }
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results.rows(), null, 1)}\n`);
@@ -174,7 +177,7 @@ function contextOf(
 function targetOf(cluster: Cluster): Target {
   return {
     kubeconfig: cluster.kubeconfig,
-    nodeCount: cluster.nodes.length,
+    nodeNames: cluster.topology.nodes.map(({ name }) => name),
     inside: (argv) => cluster.inside(argv),
     kubectl: async (args, input) => cluster.kubectl(args, input),
     cluster,
@@ -188,7 +191,11 @@ async function foreignTarget(kubeconfig: string): Promise<Target> {
     return (await run(argv, { timeoutMs: 300_000, ...(input === undefined ? {} : { input }) })).stdout;
   };
   const nodes = await kubectl(['get', 'nodes', '-o', 'name']);
-  return { kubeconfig, nodeCount: nodes.trim().split('\n').length, inside: (argv) => argv, kubectl };
+  const nodeNames = nodes
+    .trim()
+    .split('\n')
+    .map((name) => name.replace('node/', ''));
+  return { kubeconfig, nodeNames, inside: (argv) => argv, kubectl };
 }
 
 function checkRoot(): void {

@@ -50,6 +50,24 @@ export class Admin {
     await Promise.all(Array.from({ length: 16 }, work));
   }
 
+  /** Asks as a service account, several times at once and without a pause, until the answer is called; whatever comes of it. */
+  occupy(account: string): () => void {
+    const asks = { busy: true };
+    const headers = { 'impersonate-user': `system:serviceaccount:kube-system:${account}` };
+    const ask = (): void => {
+      const sent = request(`${this.#plane.url}/api/v1/pods`, { agent: this.#agent, headers }, (response) => {
+        response.resume();
+        response.on('end', () => void (asks.busy && ask()));
+      });
+      sent.on('error', () => void (asks.busy && ask()));
+      sent.end();
+    };
+    for (let index = 0; index < 8; index += 1) ask();
+    return () => {
+      asks.busy = false;
+    };
+  }
+
   close(): void {
     this.#agent.destroy();
   }

@@ -83,4 +83,6 @@ export async function throttle(plane: ControlPlane, account: string): Promise<vo
     },
   ];
   await plane.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+  // The API server says so when it goes by it; after its etcd was gone that has taken longer than any fixed wait.
+  await plane.kubectl(['wait', '--for=condition=Dangling=false', `flowschema/${account}`, '--timeout=120s']);
 }

@@ -61,7 +61,7 @@ export async function uninstallSluice(cluster: Cluster): Promise<string> {
 }
 
 /** helm in the namespace that Sluice is installed in; its standard output. */
-export async function helm(cluster: Cluster, args: readonly string[]): Promise<string> {
+export async function helm(cluster: Pick<Cluster, 'kubeconfig' | 'inside'>, args: readonly string[]): Promise<string> {
   const access = [`--kubeconfig=${cluster.kubeconfig}`, '--namespace=kube-system'];
   const argv = cluster.inside([binary('helm'), ...args, ...access]);
   return (await run(argv, { timeoutMs: 300_000 })).stdout;

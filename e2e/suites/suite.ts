@@ -14,7 +14,7 @@ export interface CaseResult {
 /** The cluster that is tested: built here, or anybody's. */
 export interface Target {
   readonly kubeconfig: string;
-  readonly nodeCount: number;
+  readonly nodeNames: readonly string[];
   /** `argv`, to be run where the API server and the nodes can be reached. */
   inside(argv: Argv): Argv;
   kubectl(args: readonly string[], input?: string): Promise<string>;
@@ -43,7 +43,7 @@ export type Proxy = 'sluice' | 'kube-proxy' | 'none';
 export interface ClusterSuite {
   readonly name: string;
   readonly cnis: readonly CniKind[];
-  /** It enters the nodes, which only those of a cluster that is built here let it. */
+  /** All of it enters the nodes, which only those of a cluster that is built here let it. */
   readonly entersNodes?: boolean;
   /** What serves the cluster that it begins with, whatever the command line says. */
   readonly proxy?: Proxy;

@@ -43,7 +43,7 @@ const differential: LoneSuite = {
   },
 };
 
-const own: ClusterSuite = { name: 'own', cnis: ['ptp'], entersNodes: true, run: runOwn };
+const own: ClusterSuite = { name: 'own', cnis: ['ptp'], run: runOwn };
 
 /** On a cluster that kube-proxy serves: Sluice as an add-on beside it, in its place, and away again. */
 const beside: ClusterSuite = { name: 'beside', cnis: ['ptp'], entersNodes: true, proxy: 'kube-proxy', run: runBeside };

@@ -107,7 +107,7 @@ function flagsOf({ target }: SuiteContext, report: string): readonly string[] {
   return [
     `--kubeconfig=${target.kubeconfig}`,
     '--provider=skeleton',
-    `--num-nodes=${target.nodeCount}`,
+    `--num-nodes=${target.nodeNames.length}`,
     `--kubectl-path=${binary('kubectl')}`,
     `--ginkgo.junit-report=${report}`,
     '--ginkgo.no-color',

@@ -7,7 +7,7 @@ import { agentsReady, helm, upgradeSluice } from '../../sluice/install.ts';
 const selector = ['-n', 'kube-system', '-l', 'app.kubernetes.io/name=sluice'] as const;
 
 /** Replaces every agent's pod, as a new version does; returns when all are ready. */
-export async function rollAgents({ kubectl }: Cluster): Promise<void> {
+export async function rollAgents({ kubectl }: Pick<Cluster, 'kubectl'>): Promise<void> {
   await kubectl(['-n', 'kube-system', 'rollout', 'restart', 'daemonset/sluice']);
   await agentsReady({ kubectl });
 }

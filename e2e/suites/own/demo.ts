@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CommandError } from '../../../src/backends/exec.ts';
 import type { Cluster } from '../../cluster/cluster.ts';
 import { until } from '../../cluster/until.ts';
+import type { Place } from './run-cases.ts';
 
 export const demoNamespace = 'seed';
 
@@ -38,12 +39,14 @@ export const ways: readonly Way[] = [
   { from: 'frontend-far', to: 'db', expect: 'denied' },
 ];
 
-/** Makes the pods and Services; returns when every pod is ready. */
-export async function startDemo({ kubectl, topology }: Pick<Cluster, 'kubectl' | 'topology'>): Promise<void> {
+type DemoPlace = Pick<Place, 'kubectl' | 'topology'>;
+
+/** Makes the pods and Services; returns when every pod is ready. A cluster of one node has all of them there. */
+export async function startDemo({ kubectl, topology }: DemoPlace): Promise<void> {
   const nodeNames = topology.nodes.map(({ name }) => name);
   const items = [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: demoNamespace } },
-    ...pods.map((pod) => podObject(pod, nodeNames[pod.node] ?? '')),
+    ...pods.map((pod) => podObject(pod, nodeNames[pod.node] ?? nodeNames[0] ?? '')),
     ...['frontend', 'backend', 'db'].map((app) => serviceObject(app)),
   ];
   await kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
@@ -59,7 +62,7 @@ export async function deleteDemo({ kubectl }: Pick<Cluster, 'kubectl'>): Promise
 }
 
 /** Any case may be run alone. */
-export async function demoWithPolicy(cluster: Pick<Cluster, 'kubectl' | 'topology'>): Promise<void> {
+export async function demoWithPolicy(cluster: DemoPlace): Promise<void> {
   await startDemo(cluster);
   await applyDemoPolicy(cluster);
   await expectWays(cluster);

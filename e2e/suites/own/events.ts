@@ -6,7 +6,10 @@ const namespace = 'contest';
 const inNamespace = ['-n', namespace] as const;
 
 /** Two Services with one external IP: the API server takes both, one frontend has one owner, and the other Service is told so. */
-export async function contestedServiceHasEvent(cluster: Cluster, tell: (line: string) => void): Promise<void> {
+export async function contestedServiceHasEvent(
+  cluster: Pick<Cluster, 'kubectl'>,
+  tell: (line: string) => void,
+): Promise<void> {
   const { kubectl } = cluster;
   const apply = async (object: object): Promise<unknown> => kubectl(['apply', '-f', '-'], JSON.stringify(object));
   await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });

@@ -1,4 +1,5 @@
 /** Sluice's own specs on a real cluster, in this order: the last one takes it off the nodes. */
+import { buildAll } from '../../build/build.ts';
 import { startDns } from '../../cluster/add-ons.ts';
 import { installSluice, helm } from '../../sluice/install.ts';
 import type { CaseResult, SuiteContext } from '../suite.ts';
@@ -14,13 +15,14 @@ import { takeAway } from './take-away.ts';
 const cases: readonly OwnCase[] = [
   {
     name: 'helm test: status is ready, a policy holds',
-    run: async (cluster) => {
+    runAnywhere: async (cluster, tell) => {
+      await buildAll(['helm'], tell);
       await helm(cluster, ['test', 'sluice', '--timeout=180s']);
     },
   },
   {
     name: "the seed's demo: only the backend reaches the database, by Services on two nodes",
-    run: async (cluster) => {
+    runAnywhere: async (cluster) => {
       await startDemo(cluster);
       await expectWays(
         cluster,
@@ -72,7 +74,7 @@ const cases: readonly OwnCase[] = [
   },
   {
     name: 'a Service whose frontend another one has: one Event of the installed agents says so',
-    run: contestedServiceHasEvent,
+    runAnywhere: contestedServiceHasEvent,
   },
   {
     name: 'cleanup.enabled, then helm uninstall, leaves the nodes as they were; installing again serves them',
@@ -85,6 +87,23 @@ const cases: readonly OwnCase[] = [
   },
 ];
 
+/** Where no probe can be put into the pods' own networks, this stands for the rolling update under one. */
+const replaced: OwnCase = {
+  name: 'agents replaced by a rollout: every way is as it was',
+  runAnywhere: async (cluster) => {
+    await demoWithPolicy(cluster);
+    await rollAgents(cluster);
+    await expectWays(cluster);
+  },
+};
+
+/** Somebody else's cluster is left without the demo. */
 export async function runOwn(context: SuiteContext): Promise<readonly CaseResult[]> {
-  return runCases(cases, context);
+  const { target } = context;
+  if (target.cluster !== undefined) return runCases(cases, context);
+  try {
+    return await runCases([...cases, replaced], context);
+  } finally {
+    await deleteDemo(target);
+  }
 }
