@@ -133,21 +133,37 @@ test.each([
   expect(started.agent.kernel.driftRepairs).toBe(filterChains().length);
 });
 
-test('a chain and a set of ours that nobody wants, a set that was emptied and a hook that is gone', async () => {
-  const table = held.kernel.table('ip', 'filter');
-  const [save, sets] = [table.save(), [...held.kernel.sets.names].toSorted()];
-  table.setChain('cali-left-over', []);
-  table.setChain('FORWARD', []);
-  held.kernel.sets.put('cali40left', { type: 'hash:net', family: 'inet', maxElements: 10, members: new Set() });
-  const [filled = ''] = sets.filter((name) => (held.kernel.sets.get(name)?.members.size ?? 0) > 0);
-  const members = [...(held.kernel.sets.get(filled)?.members ?? [])];
-  held.kernel.sets.get(filled)?.members.clear();
+/** A set that has members. */
+function filledSet(): string {
+  const { sets } = held.kernel;
+  return sets.names.find((name) => (sets.get(name)?.members.size ?? 0) > 0) ?? '';
+}
+
+test.each<readonly [what: string, disturb: () => void]>([
+  ['a chain of ours that nobody wants', () => held.kernel.table('ip', 'filter').setChain('cali-left-over', [])],
+  ['a hook that is gone', () => held.kernel.table('ip', 'filter').setChain('FORWARD', [])],
+  ['a hook of another table that is gone', () => held.kernel.table('ip', 'raw').setChain('PREROUTING', [])],
+  [
+    'a set of ours that nobody wants',
+    () => held.kernel.sets.put('cali40left', { type: 'hash:net', family: 'inet', maxElements: 10, members: new Set() }),
+  ],
+  ['a set that was emptied', () => held.kernel.sets.get(filledSet())?.members.clear()],
+])('%s is found, alone', async (_what, disturb) => {
+  const before = stateOf(held.kernel);
+  expect(filledSet()).not.toBe('');
+  disturb();
+  expect(stateOf(held.kernel)).not.toEqual(before);
   await run(started, 90_000);
-  for (let turn = 0; turn < 60; turn += 1) await run(started, 1);
-  expect(table.save().split('\n').toSorted()).toEqual(save.split('\n').toSorted());
-  expect([...held.kernel.sets.names].toSorted()).toEqual(sets);
-  expect([...(held.kernel.sets.get(filled)?.members ?? [])]).toEqual(members);
+  for (let part = 0; part < 60; part += 1) await run(started, 1);
+  expect(stateOf(held.kernel)).toEqual(before);
 });
+
+function stateOf(kernel: FakeKernel): readonly string[] {
+  const { sets } = kernel;
+  const members = sets.names.map((name) => `${name}: ${[...(sets.get(name)?.members ?? [])].toSorted().join(' ')}`);
+  const rules = ['raw', 'mangle', 'filter'].map((name) => kernel.table('ip', name).save());
+  return [...members, ...rules.flatMap((text) => text.split('\n'))].toSorted();
+}
 
 test('chains that cannot be read by themselves are read with their table', async () => {
   const table = held.kernel.table('ip', 'filter');

@@ -71,6 +71,21 @@ export const agentMutants: readonly Mutant[] = [
     killedBy: 'comes every 200',
   },
   {
+    promise: '9 drift',
+    mechanism: 'a compare goes on with its next part',
+    file: 'src/agent/agent.ts',
+    off: ['if (this.kernel.isComparing) this.#reconciler.markDirty();', ''],
+    test: 'test/agent/compare-in-parts.test.ts',
+  },
+  {
+    promise: '9 drift',
+    mechanism: 'a compare in parts finds what nobody wants',
+    file: 'src/dataplane/section.ts',
+    off: ['found.some((name) => !wanted.has(name) && !isSharedChain(name)) ||', ''],
+    test: 'test/agent/compare-in-parts.test.ts',
+    killedBy: 'that nobody wants',
+  },
+  {
     promise: '3 only our own',
     mechanism: 'a compare of one table is no measure for a full one',
     file: 'src/agent/agent.ts',
