@@ -168,10 +168,21 @@ export class Agent {
     }
   }
 
+  /** Beside the node. The trials of the check must not be read; what fails here the loop meets as well, and tells. */
+  async #readAhead(): Promise<void> {
+    try {
+      await this.#parts.checkMachine?.();
+      await this.kernel.readAhead();
+    } catch (error) {
+      this.#parts.logger.debug({ part: 'kernel', err: error }, 'the kernel was not read ahead');
+    }
+  }
+
   /** One run of the loop: what came since the last one goes into the kernel. */
   async #reconcile(): Promise<void> {
     const { readiness, metrics } = this.#parts;
     if (!this.desired.isSynced) return;
+    if (this.desired.compiler === undefined) void this.#readAhead();
     const update = await this.desired.next();
     readiness.ready('node');
     metrics.compileSeconds.observe(update.compileMs / 1000);

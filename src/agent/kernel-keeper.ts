@@ -20,6 +20,7 @@ import { isEnvironmentFailure } from './failure.ts';
 
 /** What is needed of the writer (backends/kernel-writer.ts). */
 export interface DataplaneWriter {
+  readAhead(): Promise<void>;
   resync(dataplane: Dataplane, options?: ResyncOptions): Promise<WriteReport>;
   update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
   inspectNext(dataplane: Dataplane): Promise<Inspection>;
@@ -123,6 +124,11 @@ export class KernelKeeper {
   /** The next call of `bring` takes a cheap look at what has no events. */
   lookNext(): void {
     this.#isLookDue = true;
+  }
+
+  /** Begins to read what the first `bring` needs. What fails then is told by that. */
+  readAhead(): Promise<void> {
+    return this.#options.writer.readAhead();
   }
 
   /** Writes the update, then compares what is in doubt. When it fails, the next call mends everything. */

@@ -28,6 +28,8 @@ export interface WriterOptions {
   readonly letGoDelaysMs?: readonly number[];
   /** Told what kept the machine from writing, before that is tried again: to wait for a lock takes ten seconds each time. */
   readonly onFailedTry?: (error: CommandError) => void;
+  /** How long what was read ahead counts: no longer than a first write may take anyway. */
+  readonly aheadMs?: number;
 }
 
 export interface WriteReport {
@@ -68,6 +70,7 @@ export class KernelWriter {
   readonly #retryDelaysMs: readonly number[];
   readonly #letGoDelaysMs: readonly number[];
   readonly #onFailedTry: WriterOptions['onFailedTry'];
+  readonly #aheadMs: number;
   readonly #queue = new PQueue({ concurrency: 1 });
   readonly #observed = new ObservedStore();
   readonly #refusals = new Refusals();
@@ -79,10 +82,14 @@ export class KernelWriter {
   #counts = noCounts();
   /** Everything was as it should be, once. */
   #isStarted = false;
+  /** Before the first plan, what was read holds until then. */
+  #aheadUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: WriterOptions) {
-    const { backend, retryDelaysMs = [50, 200, 1_000], letGoDelaysMs = [10, 50, 150], onFailedTry } = options;
+    const { backend, retryDelaysMs = [50, 200, 1_000], letGoDelaysMs = [10, 50, 150] } = options;
+    const { aheadMs = 1_000, onFailedTry } = options;
     this.#onFailedTry = onFailedTry;
+    this.#aheadMs = aheadMs;
     this.#backend = backend;
     this.#letGoDelaysMs = letGoDelaysMs;
     this.#retryDelaysMs = retryDelaysMs;
@@ -105,6 +112,15 @@ export class KernelWriter {
   /** What can be in the kernel of `dataplane`: without what it refused. A look at anything else would find the same drift for ever. */
   possible(dataplane: Dataplane): Dataplane {
     return this.#refusals.withoutRefused(dataplane);
+  }
+
+  /** Reads what the first plan needs while cluster and node are read: it counts where that plan follows soon. Fails as that plan would. */
+  readAhead(): Promise<void> {
+    return this.#queue.add(async () => {
+      if (this.#isStarted) return;
+      await this.#read(this.#unread);
+      this.#aheadUntil = performance.now() + this.#aheadMs;
+    });
   }
 
   /** Reads the kernel, and writes what differs from `dataplane`. */
@@ -155,7 +171,7 @@ export class KernelWriter {
   /** Writes one change. `dataplane` is the state after it. What goes wrong is read again and mended before this resolves. */
   update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport> {
     return this.#enqueue(async () => {
-      if (!isNothing(this.#unread)) return this.#readAndMend(dataplane);
+      if (!this.#isStarted || !isNothing(this.#unread)) return this.#readAndMend(dataplane);
       try {
         await this.#destroyKept(dataplane);
         const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed, this.#backend.pieces);
@@ -252,6 +268,7 @@ export class KernelWriter {
   }
 
   async #mendOnce(dataplane: Dataplane): Promise<Differences> {
+    if (!this.#isStarted && performance.now() > this.#aheadUntil) this.#unread = wholeKernel;
     await this.#read(this.#unread);
     this.#refusals.beginCompare(dataplane);
     const wanted = this.#refusals.applyToAll(dataplane);

@@ -77,8 +77,9 @@ test('where nft is missing the table is read', async () => {
   expect(readsNat(kernel)).toBe(true);
 });
 
-test('names are those of one table', () => {
+test('names are those of one table of one family', () => {
   const text =
-    'table ip raw {\n\tchain cali-a {\n\t}\n}\ntable ip nat {\n\tchain PREROUTING {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n\t}\n\tchain KUBE-SVC-A {\n\t}\n}\n';
-  expect(parseChainNames(text, 'nat')).toEqual(['PREROUTING', 'KUBE-SVC-A']);
+    'table ip raw {\n\tchain cali-a {\n\t}\n}\ntable ip6 nat {\n\tchain KUBE-SVC-B {\n\t}\n}\ntable inet nat {\n\tchain other {\n\t}\n}\ntable ip nat {\n\tchain PREROUTING {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n\t}\n\tchain KUBE-SVC-A {\n\t}\n}\n';
+  expect(parseChainNames(text, 'ipv4', 'nat')).toEqual(['PREROUTING', 'KUBE-SVC-A']);
+  expect(parseChainNames(text, 'ipv6', 'nat')).toEqual(['KUBE-SVC-B']);
 });

@@ -73,7 +73,7 @@ export class FakeKernel {
     const [, listed] = /^(ip6?)tables-(?:nft|legacy)$/.exec(program) ?? [];
     if (listed === 'ip' || listed === 'ip6') return this.#listRules(listed, args);
     if (program === 'ipset') return this.sets.run(argv, input);
-    if (program === 'nft') return this.#listChains(args.at(-1));
+    if (program === 'nft') return this.#listChains(args[2]);
     throw new CommandError({ argv, code: 'ENOENT' });
   }
 
@@ -87,10 +87,10 @@ export class FakeKernel {
     return this.table(family, args[args.indexOf('-t') + 1] ?? '').list(args.at(-1) ?? '');
   }
 
-  /** `nft list chains ip` */
-  #listChains(family = 'ip'): string {
+  /** `nft list chains`, of all families or of one */
+  #listChains(family?: string): string {
     const lines = [...this.#tables].flatMap(([key, table]) => {
-      if (!key.startsWith(`${family} `)) return [];
+      if (family !== undefined && !key.startsWith(`${family} `)) return [];
       return [`table ${key} {`, ...table.chainNames.flatMap((name) => [`\tchain ${name} {`, '\t}']), '}'];
     });
     return [...lines, ''].join('\n');

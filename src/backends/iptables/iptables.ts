@@ -62,7 +62,13 @@ export class Iptables {
 
   /** `isFirst`: what is there may be an earlier agent's, and of a large table of Services the names are enough. */
   async read(tables: readonly TableName[], isFirst = false): Promise<ObservedPart['tables']> {
-    const read = this.#families.map((family) => this.#readFamily(family, tables, { isFirst, isMended: true }));
+    // Legacy tables are read quickly at every size.
+    const mayBeLarge = isFirst && tables.includes('nat') && this.#variant === 'nft' && this.#ownership.services;
+    const only = this.#families.length === 1 ? this.#families[0] : undefined;
+    const namesOf = mayBeLarge ? await chainNames(this.#run, only) : undefined;
+    const read = this.#families.map((family) =>
+      this.#readFamily(family, tables, { natChains: namesOf?.(family, 'nat') ?? [], isMended: true }),
+    );
     return (await Promise.all(read)).flat();
   }
 
@@ -70,9 +76,10 @@ export class Iptables {
   async #readFamily(
     family: IpFamily,
     tables: readonly TableName[],
-    { isFirst = false, isMended = false } = {},
+    { natChains = [], isMended = false }: { readonly natChains?: readonly string[]; readonly isMended?: boolean } = {},
   ): Promise<ObservedPart['tables']> {
-    const large = isFirst && tables.includes('nat') ? await this.#readNames(family, 'nat') : undefined;
+    const isLarge = natChains.length > this.#largeTable;
+    const large = isLarge ? await this.#byName({ family, table: 'nat' }, natChains) : undefined;
     const whole = large === undefined ? tables : tables.filter((table) => table !== 'nat');
     const texts = await this.#save(family, whole);
     return tables.map((table) => {
@@ -81,6 +88,10 @@ export class Iptables {
       if (isMended && this.#variant === 'legacy') this.#viewOf({ family, table }, text).settle();
       return { family, table, content: named ?? parseSave(text, this.#ownership) };
     });
+  }
+
+  #byName(place: TablePlace, names: readonly string[]): Promise<ObservedTable> {
+    return namesAlone(names, this.#ownership, (chain) => this.readHooks({ ...place, chain }));
   }
 
   /** Everything, in bounded parts. */
@@ -115,14 +126,6 @@ export class Iptables {
       content: () => parseSave(ours, this.#ownership),
       settle: () => this.#settled.add(place, fingerprint, writes),
     };
-  }
-
-  /** Undefined where the table is small, or is read quickly at every size (legacy). */
-  async #readNames(family: IpFamily, table: TableName): Promise<ObservedTable | undefined> {
-    if (this.#variant === 'legacy' || !this.#ownership.services) return undefined;
-    const names = (await chainNames(this.#run, family))?.(table);
-    if (names === undefined || names.length <= this.#largeTable) return undefined;
-    return namesAlone(names, this.#ownership, (chain) => this.readHooks({ family, table, chain }));
   }
 
   /** All tables come from one program: the start of another one costs more than a small table. */

@@ -10,17 +10,19 @@ import type { IpFamily } from '../../lib/ip.ts';
 import type { Run } from '../exec.ts';
 import { CommandError } from '../exec.ts';
 
+const familyNames: Readonly<Record<IpFamily, string>> = { ipv4: 'ip', ipv6: 'ip6' };
+
 /** About 20,000 lines: a Service of five endpoints is 6 chains and 22 lines. */
 export const largeTableChains = 5_000;
 
-/** All chains of the tables of nf_tables. Undefined where they cannot be had by themselves. */
+/** All chains of the tables of nf_tables, of one family or of all. Undefined where they cannot be had by themselves. */
 export async function chainNames(
   run: Run,
-  family: IpFamily,
-): Promise<((table: TableName) => readonly string[]) | undefined> {
+  only?: IpFamily,
+): Promise<((family: IpFamily, table: TableName) => readonly string[]) | undefined> {
   try {
-    const { stdout } = await run(['nft', 'list', 'chains', family === 'ipv4' ? 'ip' : 'ip6']);
-    return (table) => parseChainNames(stdout, table);
+    const { stdout } = await run(['nft', 'list', 'chains', ...(only === undefined ? [] : [familyNames[only]])]);
+    return (family, table) => parseChainNames(stdout, family, table);
   } catch (error) {
     if (error instanceof CommandError) return undefined;
     throw error;
@@ -28,11 +30,12 @@ export async function chainNames(
 }
 
 /** Of `nft list chains`: `table ip nat {`, then `\tchain KUBE-SERVICES {` for each. */
-export function parseChainNames(text: string, table: TableName): readonly string[] {
+export function parseChainNames(text: string, family: IpFamily, table: TableName): readonly string[] {
+  const heading = `table ${familyNames[family]} ${table} `;
   const names: string[] = [];
   let isInside = false;
   for (const line of text.split('\n')) {
-    if (line.startsWith('table ')) isInside = line.split(' ')[2] === table;
+    if (line.startsWith('table ')) isInside = line.startsWith(heading);
     else if (isInside && line.startsWith('\tchain ')) names.push(line.split(' ')[1] ?? '');
   }
   return names;

@@ -48,7 +48,7 @@ export async function* readSections(
     return;
   }
   const isLooked = (name: string): boolean => isBuiltinChain(name) || ownsChain(name, ownership);
-  const names = new Map(tableNames.map((table) => [table, namesOf(table).filter(isLooked)] as const));
+  const names = new Map(tableNames.map((table) => [table, namesOf(family, table).filter(isLooked)] as const));
   yield { kind: 'chain-names', family, names };
   for (const [table, ofTable] of names) yield* readTable(reader, { table, names: ofTable }, wanted);
 }
