@@ -30,6 +30,8 @@ export interface AgentPlace {
   /** Entry of another build. Default: of this one. */
   readonly main?: string;
   readonly flags?: readonly string[];
+  /** What the agent is started by, outside of the network namespace: a program that becomes what is named behind it. */
+  readonly wrapper?: readonly [string, ...string[]];
   /** Default: the run directory. */
   readonly logDir?: string;
 }
@@ -70,7 +72,9 @@ export class AgentProcess {
     const file = logOf(place);
     const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
     const log = { file };
-    const argv = ['ip', 'netns', 'exec', place.netns, ...programOf(place, 'agent'), ...flagsOf(place)] as const;
+    const inNetns = ['ip', 'netns', 'exec', place.netns, ...programOf(place, 'agent'), ...flagsOf(place)] as const;
+    const { wrapper } = place;
+    const argv = wrapper === undefined ? inNetns : ([...wrapper, ...inNetns] as const);
     return new AgentProcess(
       place,
       spawnProcess(argv, { stdout: log, stderr: log, env: place.env ?? {} }),
