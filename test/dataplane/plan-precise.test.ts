@@ -152,6 +152,37 @@ test.each([
   expect([closed.name, closed.style, closed.rules.map(({ action }) => action.kind)]).toEqual([name, style, actions]);
 });
 
+test('a pod’s chain of one family that changes narrows no source check of the other', () => {
+  const check = (action: 'return' | 'drop') => chainOf('cali-src-a', ruleOf({ kind: action }), drop);
+  const observed = synced(
+    dataplaneOf({
+      chains: { raw: [check('drop')], filter: [chainOf('cali-fw-a', accept)] },
+      families: ['ipv4', 'ipv6'],
+    }),
+  );
+  const place = { name: check('return').name, table: 'raw' } as const;
+  const pod = chainOf('cali-fw-a', drop);
+  const changes = [
+    { ...place, family: 'ipv6', chain: check('return') },
+    { family: 'ipv4', table: 'filter', name: pod.name, chain: pod },
+  ] as const;
+  const after = dataplaneOf({ chains: { raw: [check('return')], filter: [pod] }, families: ['ipv4', 'ipv6'] });
+  expect(told(planSteps({ ipSets: [], chains: changes, hooks: [] }, after, observed))).toEqual([
+    'chains cali-src-a',
+    'chains cali-fw-a',
+    'trim-chains',
+  ]);
+});
+
+test('where a policy’s chain goes, nobody new enters its sets before what is written instead', () => {
+  const state = (set: IpSet, ...chains: readonly Chain[]) => dataplaneOf({ sets: [set], chains: { filter: chains } });
+  const [few, more] = [setOf('s:a', ['10.0.0.1']), setOf('s:a', ['10.0.0.1', '10.0.0.2'])];
+  const order = (name: string) =>
+    told(planResync(state(more, chainOf('cali-pi-new', drop)), synced(state(few, chainOf(name, drop)))));
+  expect(order('cali-pi-old')).toEqual(['chains cali-pi-new', 'cali40s:a +10.0.0.2 -', 'without cali-pi-old']);
+  expect(order('KUBE-SVC-OLD')).toEqual(['cali40s:a +10.0.0.2 -', 'chains cali-pi-new', 'without KUBE-SVC-OLD']);
+});
+
 describe('deleting last', () => {
   type ChainsWrite = Extract<KernelWrite, { kind: 'write-chains' }>;
   const place = { kind: 'write-chains', family: 'ipv4', table: 'filter' } as const;
