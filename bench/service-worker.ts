@@ -63,7 +63,8 @@ async function measureSluice(work: ServiceWork & { readonly proxy: 'sluice' }): 
     work.samples,
   );
   await driven.stop();
-  const floor = work.variant === 'nft' ? { floorMs: await measureKernelFloor(work.samples) } : {};
+  const floor =
+    work.variant === 'nft' ? { floorMs: await measureKernelFloor(work.samples, { family: 'ipv4', table: 'nat' }) } : {};
   return { firstSyncSeconds, firstSyncCpuSeconds, ...costs, ...floor };
 }
 

@@ -3,10 +3,12 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Argv } from '../src/backends/exec.ts';
 import type { ClusterObject, Pod } from '../src/cluster/objects.ts';
 import { manifestText } from '../src/manifests/write.ts';
 import { type AgentProcess, startAgentProcess } from './agent-process.ts';
 import { connectAll, serve } from './connections.ts';
+import { measureKernelFloor } from './kernel-floor.ts';
 import { ipBatch, type Netns, withNetns } from './netns.ts';
 import {
   benchNode,
@@ -97,8 +99,10 @@ async function measure(agent: AgentProcess, files: ManifestFolder, run: Run): Pr
     podAddedMs.push(await timed('extra.yaml', [stays, remotePod(remotePods + 2 + index, count)]));
     podRemovedMs.push(await timed('extra.yaml', [stays]));
   }
+  const floorMs = await floorOf(place.node, Math.min(samples, 50));
   await mustHold(place, size);
   return [
+    ...percentileRows(`${name}/kernel-floor`, 'ms', floorMs),
     ...percentileRows(`${name}/policy-change`, 'ms', policyMs),
     ...percentileRows(`${name}/label-change`, 'ms', labelMs),
     ...percentileRows(`${name}/pod-added`, 'ms', podAddedMs),
@@ -106,6 +110,14 @@ async function measure(agent: AgentProcess, files: ManifestFolder, run: Run): Pr
     row(`${name}/first-write`, 's', agent.firstWriteMs / 1000),
     row(`${name}/resident`, 'MB', await agent.residentMegabytes()),
   ];
+}
+
+/** What a change of rules in both families costs at least: a transaction of one rule in each. */
+async function floorOf(node: Netns, samples: number): Promise<readonly number[]> {
+  const inside = (argv: Argv) => node.inside(argv);
+  const ipv4 = await measureKernelFloor(samples, { family: 'ipv4', table: 'filter', inside });
+  const ipv6 = await measureKernelFloor(samples, { family: 'ipv6', table: 'filter', inside });
+  return ipv4.map((ms, index) => ms + (ipv6[index] ?? 0));
 }
 
 /** The kernel has a chain for every policy and only the right packets pass. */
