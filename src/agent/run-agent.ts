@@ -9,6 +9,7 @@ import { detectVariant, readProc } from '../backends/iptables/variant.ts';
 import type { IptablesVariant } from '../backends/iptables/variant.ts';
 import { KernelBackend } from '../backends/kernel-backend.ts';
 import { KernelWriter } from '../backends/kernel-writer.ts';
+import { readShortFile } from '../backends/short-file.ts';
 import { lackedPrivilege } from '../backends/privilege.ts';
 import { NodeLinks } from '../backends/links/node-links.ts';
 import { ensureSysctls } from '../backends/links/sysctls.ts';
@@ -164,7 +165,7 @@ function tellFailedTry(
 }
 
 function cutParts({ established }: Config): Pick<AgentParts, 'readConversations'> {
-  const table = new ConversationTable(run);
+  const table = new ConversationTable(run, readShortFile);
   return established === 'cut' ? { readConversations: (touching) => table.read(touching) } : {};
 }
 

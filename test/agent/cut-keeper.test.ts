@@ -35,7 +35,7 @@ beforeEach(() => {
 afterEach(() => stopAgent(started));
 
 function start(kernel?: FakeKernel): StartedAgent {
-  const table = new ConversationTable(conntrack.run);
+  const table = new ConversationTable(conntrack.run, () => Promise.resolve(undefined));
   const read: ReadConversations = (touching) => table.read(touching);
   return startAgent(kernel, { readConversations: read });
 }

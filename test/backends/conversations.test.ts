@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { ConversationReader, ConversationTable, conntrackFile } from '../../src/backends/conntrack/conversations.ts';
+import type { Run } from '../../src/backends/exec.ts';
 import { CommandError, run } from '../../src/backends/exec.ts';
 import { conversationMember, parseConversationMember } from '../../src/dataplane/conversation.ts';
 import type { IpAddress } from '../../src/lib/ip.ts';
@@ -97,15 +98,15 @@ test('the kernel prints it in its own way, with IPv6 addresses in full', () => {
 });
 
 /** A conntrack that prints these lines, and notes what it was asked; `fileError`: what `cat` says instead. */
-function tableOf(lines: readonly string[], fileError?: string) {
+function tableOf(lines: readonly string[], fileError?: string, short?: string) {
   const asked: string[] = [];
-  const table = new ConversationTable((argv, options) => {
+  const answer: Run = (argv, options) => {
     asked.push(argv.join(' '));
     if (argv[0] === 'cat' && fileError !== undefined)
       throw new CommandError({ argv, exitCode: 1, stderr: `cat: ${conntrackFile}: ${fileError}` });
     return run(['cat'], { ...options, input: lines.join('') });
-  });
-  return { asked, table };
+  };
+  return { asked, table: new ConversationTable(answer, () => Promise.resolve(short)) };
 }
 
 const manyLines = Array.from({ length: 5000 }, (_, port) => toService.replaceAll('8080', String(port + 1)));
@@ -114,6 +115,12 @@ test('one read serves both families, and all that is printed is read', async () 
   const { asked, table } = tableOf(manyLines);
   expect((await table.read(local)).size).toBe(5000);
   expect(asked).toEqual([`cat ${conntrackFile}`]);
+});
+
+test('a short table needs no program', async () => {
+  const { asked, table } = tableOf([], undefined, manyLines.slice(0, 20).join(''));
+  expect((await table.read(local)).size).toBe(20);
+  expect(asked).toEqual([]);
 });
 
 test('a kernel without the file is asked by the conntrack program, for the families that matter', async () => {
