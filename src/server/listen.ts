@@ -1,5 +1,5 @@
 /** Opens the sockets that the agent answers on. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect } from 'node:net';
@@ -40,10 +40,23 @@ export function listenOn(
 
 /** A unix socket for its owner alone. The socket of a dead agent is replaced, a live agent's is refused. */
 export async function listenOnSocket(app: Hono, path: string): Promise<Listener> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  makeDirectory(dirname(path));
   if (await isAnswered(path)) throw new AddressInUseError(`${path}: another agent is running here; stop it first`);
   rmSync(path, { force: true });
   return withUmask(0o177, () => listen(app, { path }));
+}
+
+/** With its parents. Node's own way of that never ends where the kernel calls a parent missing that is there (/proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeDirectory(parent);
+  try {
+    mkdirSync(path, { mode: 0o755 });
+  } catch (error) {
+    // Somebody else has just made it.
+    if (!existsSync(path)) throw error;
+  }
 }
 
 /** The socket is born closed to others; node binds a path before `listen` returns, so nothing else sees the mask. */
