@@ -1,6 +1,7 @@
 /** Probes that never pause, from a pod's own network namespace: what has to stay closed and what has to stay open while agents come and go. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Cluster } from '../../cluster/cluster.ts';
 import { startDaemon } from '../../cluster/daemon.ts';
 import { countArrivals } from './arrivals.ts';
@@ -27,18 +28,23 @@ export interface ProbeReport {
 }
 
 const worker = join(import.meta.dirname, 'probe-worker.ts');
+/** Some fifteen denied attempts a second. */
+const leastMs = 12_000;
 let count = 0;
 
 /**
- * Probes every way of the demo, by Service and by the pod's address, while `body` runs; what was tried and seen, as text. Throws when a
+ * Probes every way of the demo, by Service and by the pod's address, while `body` runs and for twelve seconds at least; what was tried and seen, as text. Throws when a
  * packet passed that must not, an allowed connection failed or broke, or so little was tried that it says nothing.
  */
 export async function underProbe(cluster: Cluster, body: () => Promise<void>): Promise<string> {
   const clients = [...new Set(ways.map(({ from }) => from))];
   const arrivals = await countArrivals(cluster);
   const probes = await Promise.all(clients.map(async (client) => startProbe(cluster, client)));
+  const begun = Date.now();
   try {
     await body();
+    // What comes soon after counts as well, and of a disturbance that is over in a moment too little would be tried.
+    await pause(Math.max(0, begun + leastMs - Date.now()));
   } finally {
     await Promise.all(probes.map(async ({ stop }) => stop()));
   }
