@@ -1,5 +1,6 @@
 /** Brings updates into the kernel, compares from time to time, and remembers what is there. */
 import type { ReadScope } from '../backends/backend.ts';
+import { isNothing, nothing, unionOf } from '../backends/backend.ts';
 import { wholeKernel } from '../backends/kernel-writer.ts';
 import type { Inspection, ResyncOptions, WriteReport } from '../backends/kernel-writer.ts';
 import type { Compiler } from '../compile/compiler.ts';
@@ -259,16 +260,6 @@ function isEmpty({ ipSets, chains, hooks }: DataplaneDelta): boolean {
   return ipSets.length === 0 && chains.length === 0 && hooks.length === 0;
 }
 
-const nothing: ReadScope = { tables: [], ipSets: false };
-
-function isNothing({ tables, ipSets }: ReadScope): boolean {
-  return tables.length === 0 && !ipSets;
-}
-
 function isWhole({ tables, ipSets }: ReadScope): boolean {
   return ipSets && tables.length === wholeKernel.tables.length;
-}
-
-function unionOf(left: ReadScope, right: ReadScope): ReadScope {
-  return { tables: [...new Set([...left.tables, ...right.tables])], ipSets: left.ipSets || right.ipSets };
 }

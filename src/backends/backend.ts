@@ -13,6 +13,16 @@ export interface ReadScope {
   readonly ipSets: boolean;
 }
 
+export const nothing: ReadScope = { tables: [], ipSets: false };
+
+export function isNothing({ tables, ipSets }: ReadScope): boolean {
+  return tables.length === 0 && !ipSets;
+}
+
+export function unionOf(left: ReadScope, right: ReadScope): ReadScope {
+  return { tables: [...new Set([...left.tables, ...right.tables])], ipSets: left.ipSets || right.ipSets };
+}
+
 export interface HookPlace {
   readonly family: IpFamily;
   readonly table: TableName;

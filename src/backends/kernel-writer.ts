@@ -12,7 +12,7 @@ import { ObservedStore } from '../dataplane/observed-store.ts';
 import { planCleanup, planSteps, stepsOf } from '../dataplane/plan.ts';
 import type { IpSet } from '../dataplane/rule.ts';
 import type { Backend, ReadScope } from './backend.ts';
-import { RefusedError } from './backend.ts';
+import { isNothing, nothing, RefusedError, unionOf } from './backend.ts';
 import { findDrift } from './drift-check.ts';
 import { CommandError } from './exec.ts';
 import { applyIsolated } from './isolate.ts';
@@ -131,7 +131,7 @@ export class KernelWriter {
     return this.#enqueue(async () => {
       if (retryRefused) this.#refusals.clear();
       await this.#destroyKept(dataplane);
-      this.#unread = union(this.#unread, scope);
+      this.#unread = unionOf(this.#unread, scope);
       const found = await this.#readAndMend(dataplane);
       await this.#waitForKept(dataplane);
       return found;
@@ -152,7 +152,7 @@ export class KernelWriter {
       this.#sweep = undefined;
       const found = await sweep.next(wanted, this.#observed);
       if (found !== undefined) this.#sweep = sweep;
-      const scope = union(this.#unread, found ?? nothing);
+      const scope = unionOf(this.#unread, found ?? nothing);
       return { scope, isLast: found === undefined, durationMs: performance.now() - started };
     });
   }
@@ -163,7 +163,7 @@ export class KernelWriter {
       await this.#destroyKept(dataplane);
       const drift = await findDrift(this.#refusals.applyToAll(dataplane), this.#backend);
       if (isNothing(drift) && isNothing(this.#unread)) return none;
-      this.#unread = union(this.#unread, drift);
+      this.#unread = unionOf(this.#unread, drift);
       return this.#readAndMend(dataplane);
     });
   }
@@ -326,7 +326,7 @@ export class KernelWriter {
       this.#count(write, kept);
     } catch (caught) {
       const error = this.#isStale(caught) ? caught.cause : caught;
-      this.#unread = union(this.#unread, error instanceof RefusedError ? inDoubt : wholeKernel);
+      this.#unread = unionOf(this.#unread, error instanceof RefusedError ? inDoubt : wholeKernel);
       throw error;
     }
   }
@@ -357,17 +357,8 @@ type Differences = Pick<WriteReport, 'differenceCount' | 'differences'>;
 
 const none: Differences = { differenceCount: 0, differences: [] };
 
-const nothing: ReadScope = { tables: [], ipSets: false };
 /** `ipset restore` may have done a part. */
 const setsAlone: ReadScope = { tables: [], ipSets: true };
-
-function isNothing({ tables, ipSets }: ReadScope): boolean {
-  return tables.length === 0 && !ipSets;
-}
-
-function union(left: ReadScope, right: ReadScope): ReadScope {
-  return { tables: [...new Set([...left.tables, ...right.tables])], ipSets: left.ipSets || right.ipSets };
-}
 
 /** What a refused write may mean: the kernel is not as we thought. A rule may be refused for a set that somebody destroyed. */
 function scopeOf(write: KernelWrite): ReadScope {
