@@ -21,6 +21,8 @@ export interface LoadedCluster {
   readonly diagnostics: readonly Diagnostic[];
   /** Socket of the agent that it came from. Absent: manifests, or an API server. */
   readonly socket?: string;
+  /** Manifests: nodes are taken to be as a lab makes them. */
+  readonly isLab?: boolean;
 }
 
 /** Adds `--manifests`, `--kubeconfig` and `--run-dir`. */
@@ -93,7 +95,7 @@ async function fromManifests(directory: string, ipFamilies: readonly IpFamily[] 
     import('./openable-paths.ts'),
   ]);
   const loaded = await loadManifests(directory, clusterDefaults(ipFamilies === undefined ? {} : { ipFamilies }));
-  return withOpenablePaths(loaded, directory);
+  return { ...withOpenablePaths(loaded, directory), isLab: true };
 }
 
 async function fromAgent(socket: string): Promise<LoadedCluster> {

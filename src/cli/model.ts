@@ -7,6 +7,7 @@ import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { ClusterModel } from '../explain/cluster-model.ts';
 import type { ModelSource } from '../explain/compile-node.ts';
 import { modelOf } from '../explain/compile-node.ts';
+import { gatewayOf } from '../lib/ip.ts';
 import { decodeCompilerInput } from '../server/state-codec.ts';
 import { askAgent } from './agent-client.ts';
 import type { LoadedCluster } from './cluster.ts';
@@ -17,15 +18,19 @@ export async function loadModel(cluster: LoadedCluster): Promise<ClusterModel> {
 }
 
 /** By node: what each one's agent would be configured with, and knows of it. */
-export async function modelSource({ state, socket }: LoadedCluster): Promise<ModelSource> {
+export async function modelSource({ state, socket, isLab = false }: LoadedCluster): Promise<ModelSource> {
   const input = socket === undefined ? undefined : decodeCompilerInput(await askAgent(socket, '/api/compiler'));
   if (input !== undefined) {
     const { options, facts } = input;
     const optionsOf: ModelSource['optionsOf'] = (nodeName, own) => optionsElsewhere(options, state, nodeName, own);
-    return { state, optionsOf, facts: new Map([[options.nodeName, facts]]) };
+    const { podCidrs = [] } = state.nodes.get(options.nodeName) ?? {};
+    // One CNI wires all nodes.
+    const hasPodGateways = podCidrs.some((cidr) => facts.nodeAddresses.includes(gatewayOf(cidr)));
+    return { state, optionsOf, facts: new Map([[options.nodeName, facts]]), hasPodGateways };
   }
   const config = loadConfig({ flags: { ipFamilies: 'ipv4,ipv6' }, environment: {} });
-  return { state, optionsOf: (nodeName, facts) => compileOptions(config, nodeName, state, facts) };
+  const optionsOf: ModelSource['optionsOf'] = (nodeName, facts) => compileOptions(config, nodeName, state, facts);
+  return { state, optionsOf, hasPodGateways: isLab };
 }
 
 /** Of one agent's settings those of another node's: what is the node's own is another's there. */

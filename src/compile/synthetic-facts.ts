@@ -1,23 +1,34 @@
 /** What `render` and `explain` assume of a node that they cannot look at: every pod is routed through the veth that Calico would give it. */
+import type { Pod } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { EndpointBinding, NodeFacts } from '../dataplane/endpoint-binding.ts';
 import { vethName } from '../dataplane/names.ts';
 import type { IpAddress } from '../lib/ip.ts';
+import { gatewayOf } from '../lib/ip.ts';
 
-export function syntheticFacts(state: ClusterState, nodeName: string): NodeFacts {
+/** `hasPodGateways`: the node has the first address of its pod networks, where its pods send to (labs, and CNIs with a bridge). */
+export function syntheticFacts(
+  state: ClusterState,
+  nodeName: string,
+  { hasPodGateways = false }: { readonly hasPodGateways?: boolean } = {},
+): NodeFacts {
   const bindings = new Map<IpAddress, EndpointBinding>();
   // Of pods that share an address the one that `bindEndpoints` programs comes last, and its interface counts.
   const pods = [...state.pods.values()].sort(
     (left, right) => Number(right.terminating) - Number(left.terminating) || (keyOf(left) < keyOf(right) ? 1 : -1),
   );
   for (const pod of pods) {
-    const isLocal =
-      pod.nodeName === nodeName && !pod.hostNetwork && pod.phase !== 'Succeeded' && pod.phase !== 'Failed';
-    if (!isLocal) continue;
+    if (!isWired(pod, nodeName)) continue;
     for (const address of pod.ips) {
       bindings.set(address, { kind: 'routed', interface: vethName(pod.namespace, pod.name) });
     }
   }
-  return { bindings, nodeAddresses: state.nodes.get(nodeName)?.addresses ?? [], conntrackLiberal: false };
+  const { addresses = [], podCidrs = [] } = state.nodes.get(nodeName) ?? {};
+  const gateways = hasPodGateways ? podCidrs.map(gatewayOf) : [];
+  return { bindings, nodeAddresses: [...addresses, ...gateways], conntrackLiberal: false };
+}
+
+function isWired({ nodeName, hostNetwork, phase }: Pod, node: string): boolean {
+  return nodeName === node && !hostNetwork && phase !== 'Succeeded' && phase !== 'Failed';
 }

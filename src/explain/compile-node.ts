@@ -16,15 +16,18 @@ export interface ModelSource {
   readonly optionsOf: (nodeName: string, facts: NodeFacts) => CompileOptions;
   /** By node name; a node without facts is taken to route every pod through the veth that Calico would give it. */
   readonly facts?: ReadonlyMap<string, NodeFacts>;
+  /** Of nodes without facts: they have the first address of their pod networks. */
+  readonly hasPodGateways?: boolean;
 }
 
 /**
  * The model of a whole cluster. Where Services are somebody else's (no `services` in the options), they are traced
  * through the chains that kube-proxy would have: the same names, the same endpoints.
  */
-export function modelOf({ state, optionsOf, facts }: ModelSource): ClusterModel {
+export function modelOf(source: ModelSource): ClusterModel {
+  const { state, optionsOf } = source;
   const compileNode = (name: string): CompiledNode => {
-    const own = facts?.get(name) ?? syntheticFacts(state, name);
+    const own = factsOf(source, name);
     const options = optionsOf(name, own);
     const services = options.services ?? likeKubeProxy(name, own);
     const { dataplane, policyPlan } = compileAll(state, { ...options, services }, own);
@@ -34,8 +37,9 @@ export function modelOf({ state, optionsOf, facts }: ModelSource): ClusterModel 
 }
 
 /** What a node does with every Service, and what is wrong with them. */
-export function servicePlanOf({ state, optionsOf, facts }: ModelSource, nodeName: string): DiagnosedPlan {
-  const own = facts?.get(nodeName) ?? syntheticFacts(state, nodeName);
+export function servicePlanOf(source: ModelSource, nodeName: string): DiagnosedPlan {
+  const { state, optionsOf } = source;
+  const own = factsOf(source, nodeName);
   const options = optionsOf(nodeName, own);
   const stage = new ServiceStage(state, options.services ?? likeKubeProxy(nodeName, own), options.ipFamilies);
   const { diagnostics } = stage.apply([]);
@@ -45,6 +49,10 @@ export function servicePlanOf({ state, optionsOf, facts }: ModelSource, nodeName
 export interface DiagnosedPlan {
   readonly plan: ServicePlan;
   readonly diagnostics: readonly Diagnostic[];
+}
+
+function factsOf({ state, facts, hasPodGateways = false }: ModelSource, nodeName: string): NodeFacts {
+  return facts?.get(nodeName) ?? syntheticFacts(state, nodeName, { hasPodGateways });
 }
 
 function likeKubeProxy(nodeName: string, facts: NodeFacts): ServiceOptions {

@@ -5,7 +5,7 @@ import type { ClusterState } from '../cluster/state.ts';
 import { vethName } from '../dataplane/names.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
-import { bitsOf, familyOf, ipFromInteger, ipToInteger } from '../lib/ip.ts';
+import { bitsOf, familyOf, gatewayOf, ipFromInteger, ipToInteger } from '../lib/ip.ts';
 import { nodeNamespace, outsideNamespace, podNamespace, underlayNamespace } from './names.ts';
 import type { LabOptions } from './options.ts';
 import { fallbackGateways, outsideAddresses, underlayNetworks } from './options.ts';
@@ -88,7 +88,7 @@ function planNode(node: Node, options: LabOptions): NodePlan {
     netns: nodeNamespace(options.name, node.name),
     addresses: options.ipFamilies.flatMap((family) => addressOf(node.addresses, family) ?? []),
     podCidrs: cidrs,
-    gateways: options.ipFamilies.map((family) => gatewayOf(family, cidrOfFamily(cidrs, family))),
+    gateways: options.ipFamilies.map((family) => gatewayIn(family, cidrOfFamily(cidrs, family))),
   };
 }
 
@@ -97,8 +97,8 @@ export function cidrOfFamily(cidrs: readonly Cidr[], family: IpFamily): Cidr | u
   return cidrs.find((cidr) => cidr.family === family);
 }
 
-function gatewayOf(family: IpFamily, cidr: Cidr | undefined): IpAddress {
-  return cidr === undefined ? fallbackGateways[family] : ipFromInteger(ipToInteger(cidr.address) + 1n, family);
+function gatewayIn(family: IpFamily, cidr: Cidr | undefined): IpAddress {
+  return cidr === undefined ? fallbackGateways[family] : gatewayOf(cidr);
 }
 
 /** The highest address of the underlay that no node has. */

@@ -75,6 +75,11 @@ export function cidrContains(cidr: Cidr, address: IpAddress): boolean {
   return ipToInteger(address) >> shift === ipToInteger(cidr.address) >> shift;
 }
 
+/** The first address of a network, where its hosts send to by custom. */
+export function gatewayOf({ address, family }: Cidr): IpAddress {
+  return ipFromInteger(ipToInteger(address) + 1n, family);
+}
+
 export function ipToInteger(address: IpAddress): bigint {
   if (familyOf(address) === 'ipv4') return BigInt(ipv4ToNumber(address));
   let value = 0n;

@@ -1,6 +1,6 @@
 /** What an agent tells of itself, made into what other nodes' agents would be told. */
 import { expect, test } from 'vitest';
-import { optionsElsewhere } from '../../src/cli/model.ts';
+import { loadModel, optionsElsewhere } from '../../src/cli/model.ts';
 import { clusterOf, cidr, ip, node } from '../lab/cluster.ts';
 import { options as services } from '../service/fixtures.ts';
 import { options } from '../explain/cluster-fixture.ts';
@@ -25,4 +25,12 @@ test('another node has its own name, addresses and networks, and the same choice
       detector: { kind: 'nodeCidr', cidrs: [{ address: '10.1.1.0', prefixLength: 24 }] },
     },
   });
+});
+
+test.each([
+  ['manifests: as in a lab, pods send to the first address of their network', true, ['192.0.2.1', '10.1.0.1']],
+  ['an API server: nothing is known of the wiring', false, ['192.0.2.1']],
+])('%s', async (_, isLab, addresses) => {
+  const model = await loadModel({ state, diagnostics: [], isLab });
+  expect(model.node('a').addresses).toEqual(addresses);
 });
