@@ -1,5 +1,6 @@
 /** EndpointSlices of discovery.k8s.io/v1. */
 import type { Endpoint, EndpointPort, EndpointSlice } from '../cluster/objects.ts';
+import { compact } from '../lib/compact.ts';
 import type { ApiObject, Json } from './api-object.ts';
 import { labelsOf, listOf, numberOf, recordOf, textOf } from './api-object.ts';
 import type { Reading } from './reading.ts';
@@ -51,7 +52,7 @@ function endpointOf(json: Json, path: string, { namespace, addressType, reading 
   const pod = podOf(recordOf(json['targetRef']), namespace);
   const addresses = addressType === 'FQDN' ? [] : listOf(json['addresses']);
   return {
-    addresses: eachOf(addresses, (ip, index) => reading.ip(ip, `${path}.addresses[${index}]`)),
+    addresses: addressesOf(addresses, `${path}.addresses`, reading),
     ready: conditions['ready'] !== false,
     serving: conditions['serving'] !== false,
     terminating: conditions['terminating'] === true,
@@ -61,6 +62,12 @@ function endpointOf(json: Json, path: string, { namespace, addressType, reading 
     ...(zone === undefined ? {} : { zone }),
     ...(pod === undefined ? {} : { pod }),
   };
+}
+
+/** The first is the one that counts: where it cannot be read, no other takes its place. */
+function addressesOf(list: readonly unknown[], path: string, reading: Reading): Endpoint['addresses'] {
+  const [first, ...others] = list.map((item, index) => reading.ip(item, `${path}[${index}]`));
+  return first === undefined ? [] : compact([first, ...others.filter((address) => address !== undefined)]);
 }
 
 function namesOf(list: unknown): readonly string[] {

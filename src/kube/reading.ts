@@ -2,7 +2,7 @@
 import type { Protocol } from '../cluster/objects.ts';
 import { compact } from '../lib/compact.ts';
 import type { Cidr, IpAddress } from '../lib/ip.ts';
-import { parseCidr, parseIp } from '../lib/ip.ts';
+import { formatCidr, parseCidr, parseIp, parseOldCidr, parseOldIp } from '../lib/ip.ts';
 import { textOf } from './api-object.ts';
 import { SharedValues } from './shared-values.ts';
 
@@ -36,14 +36,28 @@ export class Reading {
     const text = textOf(value);
     if (text === undefined) return undefined;
     const unused = 'is not an IP address, expected one such as 10.0.0.1 or fd00::1; it is not used';
-    return parseIp(text) ?? this.problem(path, `${JSON.stringify(text)} ${unused}`);
+    const address = parseIp(text);
+    if (address !== undefined) return address;
+    const old = parseOldIp(text);
+    if (old === undefined) return this.problem(path, `${JSON.stringify(text)} ${unused}`);
+    this.#tellOld(text, path, old);
+    return old;
   }
 
   cidr(value: unknown, path: string): Cidr | undefined {
     const text = textOf(value)?.trim();
     if (text === undefined) return undefined;
     const unused = 'is not a CIDR, expected one such as 10.0.0.0/8 or fd00::/8; it is not used';
-    return parseCidr(text) ?? this.problem(path, `${JSON.stringify(text)} ${unused}`);
+    const cidr = parseCidr(text);
+    if (cidr !== undefined) return cidr;
+    const old = parseOldCidr(text);
+    if (old === undefined) return this.problem(path, `${JSON.stringify(text)} ${unused}`);
+    this.#tellOld(text, path, formatCidr(old));
+    return old;
+  }
+
+  #tellOld(text: string, path: string, meaning: string): void {
+    this.problem(path, `${JSON.stringify(text)} is an old spelling, read as ${meaning}`);
   }
 
   /** TCP where nothing is stated. */

@@ -14,7 +14,7 @@ export interface Cidr {
   readonly prefixLength: number;
 }
 
-/** The address in canonical form, or undefined. Leading zeros, zones and IPv4-mapped forms are refused, as the API server does. */
+/** The address in canonical form, or undefined. Leading zeros, zones and IPv4-mapped forms are refused, as the API server does by now. */
 export function parseIp(text: string): IpAddress | undefined {
   if (text.includes('%')) return undefined;
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
@@ -25,13 +25,46 @@ export function parseIp(text: string): IpAddress | undefined {
   return address.isIPv4MappedAddress() ? undefined : canonical(address.toString());
 }
 
+/**
+ * The address as API servers once took it, and as their objects may have it still: leading zeros mean nothing, and an IPv4-mapped
+ * address is the IPv4 one. What kube-proxy reads, in the place of kube-proxy must be read too.
+ */
+export function parseOldIp(text: string): IpAddress | undefined {
+  const plain = text.replace(/\d+(?:\.\d+){3}$/, (quad) => quad.split('.').map(Number).join('.'));
+  return parseIp(mappedIpv4(plain) ?? plain);
+}
+
 /** The CIDR with its host bits cleared, or undefined. */
 export function parseCidr(text: string): Cidr | undefined {
+  const parts = cidrParts(text);
+  return parts === undefined ? undefined : networkOf(parseIp(parts.address), parts.prefixLength);
+}
+
+/** The same of an address as `parseOldIp` takes it; of a mapped one the first 96 bits are not counted. */
+export function parseOldCidr(text: string): Cidr | undefined {
+  const parts = cidrParts(text);
+  if (parts === undefined) return undefined;
+  const address = parseOldIp(parts.address);
+  const isMapped = parts.address.includes(':') && address !== undefined && familyOf(address) === 'ipv4';
+  return networkOf(address, parts.prefixLength - (isMapped ? mappedBits : 0));
+}
+
+const mappedBits = 96;
+
+function mappedIpv4(text: string): string | undefined {
+  if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined;
+  const address = ipaddr.IPv6.parse(text);
+  return address.isIPv4MappedAddress() ? address.toIPv4Address().toString() : undefined;
+}
+
+function cidrParts(text: string): { readonly address: string; readonly prefixLength: number } | undefined {
   const slash = text.indexOf('/');
   if (slash < 0 || !/^\d{1,3}$/.test(text.slice(slash + 1))) return undefined;
-  const address = parseIp(text.slice(0, slash));
-  const prefixLength = Number(text.slice(slash + 1));
-  if (address === undefined || prefixLength > bitsOf(familyOf(address))) return undefined;
+  return { address: text.slice(0, slash), prefixLength: Number(text.slice(slash + 1)) };
+}
+
+function networkOf(address: IpAddress | undefined, prefixLength: number): Cidr | undefined {
+  if (address === undefined || prefixLength < 0 || prefixLength > bitsOf(familyOf(address))) return undefined;
   return cidrOf(address, prefixLength);
 }
 
