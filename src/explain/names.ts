@@ -112,8 +112,14 @@ function findPod(namespace: string, name: string, { state }: NameContext): Parse
   const deployments = [...state.pods.values()].flatMap((one) =>
     one.deployment === undefined ? [] : [`${one.namespace}/${one.deployment}`],
   );
+  if (isLikeAddress(name)) return failure(`"${name}" is not an IP address: expected one such as 10.0.0.1 or [fd00::1]`);
   const hint = suggestion(nearNames(key, [...state.pods.keys(), ...deployments]));
   return failure(`no pod and no Deployment is called ${key}${hint}`);
+}
+
+/** Digits and dots are a name that a pod may have, but hardly one that somebody means. */
+function isLikeAddress(name: string): boolean {
+  return /^[\d.]+$/.test(name) || /^\[.*\]$/.test(name) || name.includes(':');
 }
 
 function findService(first: string, second: string | undefined, context: NameContext): Parsed<Party> {

@@ -12,12 +12,13 @@ import type { Connection, Journey, Place } from './journey.ts';
 import { lastStep } from './journey.ts';
 import { hasEnded } from './names.ts';
 import { reasonText } from './step-text.ts';
+import { balancerText, nodePortText, unservedText } from './unserved-text.ts';
 
 export function outcomeText(model: ClusterModel, { journey, connection }: InvestigatedBranch): string {
   const { outcome } = journey;
   switch (outcome.kind) {
     case 'delivered':
-      return deliveredText(outcome.to, outcome.packet);
+      return deliveredText(model, outcome.to, outcome.packet);
     case 'refused': {
       const step = lastStep(journey);
       const where = `${outcome.how === 'drop' ? 'dropped' : 'rejected'} on node ${outcome.node}`;
@@ -57,20 +58,24 @@ export function ownerText(model: ClusterModel, address: IpAddress): string {
   }
 }
 
-function deliveredText(to: Place, packet: Packet): string {
+function deliveredText({ state }: ClusterModel, to: Place, packet: Packet): string {
   const address = endpointText(packet);
   switch (to.kind) {
     case 'pod':
       return `delivered to pod ${keyOf(to.pod)} at ${address}, which sees the client as ${packet.source}`;
     case 'node':
-      return `delivered to node ${to.node} at ${address}, which sees the client as ${packet.source}`;
+      return `delivered to node ${to.node} at ${address}, which sees the client as ${packet.source}${after(packet.isDnat ? undefined : nodePortText(state, packet))}`;
     case 'outside':
-      return `leaves the cluster for ${address}, which sees the client as ${packet.source}`;
+      return `leaves the cluster for ${address}, which sees the client as ${packet.source}${after(balancerText(state, packet.destination))}`;
     case 'itself':
       return `${packet.destination} is the pod's own address: the packet never leaves it`;
     default:
       return unreachable(to);
   }
+}
+
+function after(text: string | undefined): string {
+  return text === undefined ? '' : `; ${text}`;
 }
 
 function lostText(model: ClusterModel, packet: Packet, connection: Connection): string {
@@ -80,9 +85,7 @@ function lostText(model: ClusterModel, packet: Packet, connection: Connection): 
     if (connection.from.kind === 'outside' && owner.service.clusterIps.includes(destination)) {
       return `${destination} is the ClusterIP of Service ${keyOf(owner.service)}: outside the cluster nobody has a route to it${outerText(owner.service)}`;
     }
-    const port = `${packet.destinationPort ?? ''}/${connection.protocol}`;
-    const known = owner.service.ports.map((served) => `${served.port}/${served.protocol}`).join(', ');
-    return `Service ${keyOf(owner.service)} has no port ${port} at ${destination}: its ports are ${known === '' ? 'none' : known}`;
+    return unservedText(owner.service, packet, connection.protocol);
   }
   return nobodyText(model, packet);
 }
@@ -101,7 +104,7 @@ function outerText({ ports, externalIps, loadBalancerIngress }: Service): string
 function nobodyText(model: ClusterModel, { destination }: Packet): string {
   const ended = endedPod(model, destination);
   if (ended !== undefined) return `pod ${keyOf(ended)}, which had ${destination}, has ended (${ended.phase})`;
-  return `nobody has the address ${destination}`;
+  return balancerText(model.state, destination) ?? `nobody has the address ${destination}`;
 }
 
 function endedPod(model: ClusterModel, address: IpAddress): Pod | undefined {

@@ -4,7 +4,7 @@ import { keyOf } from '../cluster/objects.ts';
 import type { DnsAnswer } from '../cluster/service-names.ts';
 import { dnsAnswer } from '../cluster/service-names.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
-import { familyOf } from '../lib/ip.ts';
+import { familyName, familyOf } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Connection, Origin } from './journey.ts';
 import type { NameContext, Parsed, Party, Target } from './names.ts';
@@ -47,7 +47,7 @@ export function resolveQuestion(model: ClusterModel, { from, to, family }: Quest
   if ('kind' in known) return known;
   const targets = family === undefined ? known : known.filter((address) => familyOf(address) === family);
   if (family !== undefined && targets.length === 0)
-    return impossible(`${nameOfParty(to.party)} has no ${family} address`);
+    return impossible(`${nameOfParty(to.party)} has no ${familyName(family)} address`);
   const connections: Connection[] = [];
   let missing: Impossible | undefined;
   for (const address of targets) {
@@ -135,7 +135,9 @@ function originOf(model: ClusterModel, party: Party, family: IpFamily): Origin |
       return addressOrigin(model, party.address, family);
     default: {
       const address = model.outsideAddress(family);
-      return address === undefined ? impossible(`no ${family} client outside is known`) : { kind: 'outside', address };
+      return address === undefined
+        ? impossible(`no ${familyName(family)} client outside is known`)
+        : { kind: 'outside', address };
     }
   }
 }
@@ -146,17 +148,20 @@ function podOrigin(model: ClusterModel, pod: Pod, family: IpFamily): Origin | Im
   if (why !== undefined || node === undefined) return impossible(why ?? '');
   if (pod.hostNetwork) return nodeOrigin(model, node, family);
   const address = pod.ips.find((own) => familyOf(own) === family);
-  if (address === undefined) return impossible(`pod ${pod.namespace}/${pod.name} has no ${family} address`);
+  if (address === undefined)
+    return impossible(`pod ${pod.namespace}/${pod.name} has no ${familyName(family)} address to send from`);
   return { kind: 'pod', pod, node, address };
 }
 
 function nodeOrigin(model: ClusterModel, node: string, family: IpFamily): Origin | Impossible {
   const address = model.node(node).addressOf(family);
-  return address === undefined ? impossible(`node ${node} has no ${family} address`) : { kind: 'node', node, address };
+  return address === undefined
+    ? impossible(`node ${node} has no ${familyName(family)} address to send from`)
+    : { kind: 'node', node, address };
 }
 
 function addressOrigin(model: ClusterModel, address: IpAddress, family: IpFamily): Origin | Impossible {
-  if (familyOf(address) !== family) return impossible(`${address} is not an ${family} address`);
+  if (familyOf(address) !== family) return impossible(`${address} cannot send to an ${familyName(family)} address`);
   const owner = model.ownerOf(address);
   switch (owner?.kind) {
     case 'pod':

@@ -1,12 +1,12 @@
 /** An investigation for people: the way of the packet, the verdict, and for a refusal what would have to change. */
 
-import { shareToNumber } from '../dataplane/trace/share.ts';
 import type { TraceStep } from '../dataplane/trace/step.ts';
 import { stepHash } from '../dataplane/trace/step.ts';
-import { type IpAddress, joinHostPort } from '../lib/ip.ts';
+import type { IpAddress } from '../lib/ip.ts';
+import { branchLines } from './branch-text.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import { explainedStep } from './explain.ts';
-import type { Answer, How, InvestigatedBranch, Investigation } from './investigate.ts';
+import type { How, InvestigatedBranch, Investigation } from './investigate.ts';
 import { lastStep, type Origin } from './journey.ts';
 import { nameOfParty } from './names.ts';
 import { outcomeText, ownerText } from './outcome-text.ts';
@@ -32,7 +32,7 @@ export function renderExplanation(
   const shown = branches.find((branch) => branch.verdict === verdict);
   const lines = [paint.strong(titleOf(model, investigation, shown)), ''];
   if (prefaces.length > 0) lines.push(...prefaces.map(({ reason }) => reason), '');
-  if (branches.length > 1) lines.push(...branchLines(model, investigation, paint), '');
+  if (branches.length > 1) lines.push(...branchLines(model, branches, { paint, verbose }), '');
   if (shown !== undefined) lines.push(...hopLines(shown, { paint, verbose }));
   lines.push(`${verdictText(investigation, paint)}: ${impossible?.reason ?? endText(model, shown)}`);
   if (shown !== undefined) lines.push(...refusalLines(model, shown, paint));
@@ -68,28 +68,6 @@ function destinationText(model: ClusterModel, name: string, address: IpAddress):
   const place = owner?.kind === 'pod' && owner.pod.nodeName !== undefined ? ` on ${owner.pod.nodeName}` : '';
   if (name === address) return place === '' ? '' : ` (${ownerText(model, address)}${place})`;
   return ` (${address}${place})`;
-}
-
-/** One line for each endpoint. */
-function branchLines(model: ClusterModel, { branches }: Investigation, paint: Paint): readonly string[] {
-  const rows = branches.map((branch) => {
-    const { destination, destinationPort } = branch.journey.outcome.packet;
-    const place = joinHostPort(destination, destinationPort ?? 0);
-    return { percent: percentText(branch), place, name: ownerText(model, destination), branch };
-  });
-  const width = Math.max(...rows.map(({ place }) => place.length));
-  const nameWidth = Math.max(...rows.map(({ name }) => name.length));
-  return [
-    `One of ${branches.length} endpoints is chosen for each connection:`,
-    ...rows.map(
-      ({ percent, place, name, branch }) =>
-        `  ${percent}  ${place.padEnd(width)}  ${name.padEnd(nameWidth)}  ${answerText(branch.verdict, paint)}`,
-    ),
-  ];
-}
-
-function percentText({ probability }: InvestigatedBranch): string {
-  return `${(shareToNumber(probability) * 100).toFixed(1)}%`.padStart(6);
 }
 
 function hopLines({ journey }: InvestigatedBranch, options: Required<TextOptions>): readonly string[] {
@@ -157,8 +135,4 @@ function howText(how: How): string {
     'unknown-address': 'nobody is there',
   };
   return words[how];
-}
-
-function answerText(verdict: Answer, paint: Paint): string {
-  return verdict === 'allowed' ? paint.good(verdict) : paint.bad(verdict);
 }

@@ -97,6 +97,11 @@ export function familyOf(address: IpAddress): IpFamily {
   return address.includes(':') ? 'ipv6' : 'ipv4';
 }
 
+/** As people write it. */
+export function familyName(family: IpFamily): 'IPv4' | 'IPv6' {
+  return family === 'ipv4' ? 'IPv4' : 'IPv6';
+}
+
 /** 32 or 128. */
 export function bitsOf(family: IpFamily): number {
   return family === 'ipv4' ? 32 : 128;

@@ -2,7 +2,7 @@
 import type { Endpoint, EndpointPort, EndpointSlice, Labels, Node, Pod, Service } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
 import type { IpFamily } from '../lib/ip.ts';
-import { familyOf } from '../lib/ip.ts';
+import { familyName, familyOf } from '../lib/ip.ts';
 import type { FilledService } from './fill-services.ts';
 import { MadeObjects } from './memory.ts';
 import { serviceNameLabel } from './read-endpoint-slice.ts';
@@ -111,7 +111,7 @@ function sliceOf(
       ...headless,
     },
     service: service.name,
-    addressType: family === 'ipv4' ? 'IPv4' : 'IPv6',
+    addressType: familyName(family),
     ports: slice.ports,
     endpoints: slice.endpoints,
     ...(service.location === undefined ? {} : { location: service.location }),

@@ -1,7 +1,7 @@
 /** Service, checked as the API server checks it; what the cluster allots may be left out. */
 import type { LoadBalancerIngress, ManifestLocation, ServicePort, ServiceType } from '../cluster/objects.ts';
 import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
-import { familyOf } from '../lib/ip.ts';
+import { familyName, familyOf } from '../lib/ip.ts';
 import { defaultNodePorts } from './defaults.ts';
 import type { Field, ObjectReport } from './fields.ts';
 import {
@@ -118,7 +118,7 @@ function checkFamily(
   }: { readonly address: IpAddress; readonly index: number; readonly stated: IpFamily | undefined },
 ): void {
   if (stated === undefined || stated === familyOf(address)) return;
-  const family = stated === 'ipv4' ? 'IPv4' : 'IPv6';
+  const family = familyName(stated);
   report.error(item, `${address} is not an ${family} address, expected one as spec.ipFamilies[${index}] says`);
 }
 

@@ -267,7 +267,7 @@ spec: {podSelector: {matchLabels: {app: b}}, ingress: [{from: [{ipBlock: {cidr: 
 
   test('a destination that has no address of it says so; addresses that are left out are made up', async () => {
     const { stdout } = await runSluice(['explain', 'a', '10.88.0.6:80', '--ip-family', 'ipv6', ...cluster]);
-    expect(stdout).toContain('10.88.0.6 has no ipv6 address');
+    expect(stdout).toContain('10.88.0.6 has no IPv6 address');
     const seeded = await runSluice(['explain', 'frontend', 'svc/backend:80', '--ip-family', 'ipv6', ...seed]);
     expect(seeded.stderr).not.toContain('bug');
     const other = await runSluice(['explain', 'a', 'b:80', '--ip-family', '6', ...cluster]);

@@ -1,0 +1,128 @@
+/** What explain tells somebody who does not know the chains about Services. */
+import { describe, expect, test } from 'vitest';
+import type { ClusterObject, Service } from '../../src/cluster/objects.ts';
+import { investigate } from '../../src/explain/investigate.ts';
+import { parseQuestion } from '../../src/explain/question.ts';
+import { renderExplanation } from '../../src/explain/render-text.ts';
+import type { ServiceOptions } from '../../src/service/options.ts';
+import { cidr } from '../service/fixtures.ts';
+import { clusterOf, endpoints, ip, node, pod, policy, service } from './cluster-fixture.ts';
+
+const objects: readonly ClusterObject[] = [
+  node('a', ['192.0.2.1'], ['10.88.0.0/24']),
+  node('b', ['192.0.2.2', 'fd00:172::2'], ['10.88.1.0/24']),
+  pod('demo/web', 'a', ['10.88.0.10']),
+  pod('demo/api', 'b', ['10.88.1.10']),
+  pod('demo/client', 'b', ['10.88.1.20']),
+];
+
+interface Choice {
+  readonly more?: readonly ClusterObject[];
+  readonly services?: Partial<ServiceOptions>;
+}
+
+function text(from: string, to: string, { more = [], services }: Choice = {}): string {
+  const own: ServiceOptions = {
+    nodeName: 'a',
+    detector: { kind: 'localPods' },
+    masqueradeAll: false,
+    nodePortAddresses: [],
+    localhostNodePorts: true,
+    nodeAddresses: [],
+    conntrackLiberal: false,
+    ...services,
+  };
+  const model = clusterOf([...objects, ...more], { services: own });
+  const question = parseQuestion(from, to, { state: model.state, namespace: 'demo' });
+  if (!question.ok) return question.message;
+  return renderExplanation(model, investigate(model, question.value));
+}
+
+function web(more: Partial<Service> = {}, addresses = ['10.88.0.10', '10.88.1.10']): readonly ClusterObject[] {
+  return [service('demo/web', '10.96.0.1', more), endpoints('demo/web', addresses)];
+}
+
+const nodePort = (number: number) => [
+  { name: '', protocol: 'TCP', port: 80, targetPort: 8080, nodePort: number } as const,
+];
+
+describe('a Service that is not served where it is asked', () => {
+  test('another proxy has it: its ports are not denied', () => {
+    const more = web({ labels: { 'service.kubernetes.io/service-proxy-name': 'theirs' } });
+    const said = text('client', 'svc/web:80', { more });
+    expect(said).toContain(
+      'DENIED (nobody is there): Service demo/web is served by another proxy, "theirs" (its label service.kubernetes.io/service-proxy-name)\n',
+    );
+    expect(said).not.toContain('has no port');
+  });
+
+  test('a port that it does not have', () => {
+    expect(text('client', 'svc/web:81', { more: web() })).toContain(
+      'Service demo/web has no port 81/TCP at 10.96.0.1: its ports are 80/TCP\n',
+    );
+  });
+
+  test('a balancer that keeps its address for itself', () => {
+    const ingress = { ip: ip('203.0.113.12'), ipMode: 'Proxy' } as const;
+    const more = web({ type: 'LoadBalancer', loadBalancerIngress: [ingress], ports: nodePort(30_084) });
+    const words =
+      '203.0.113.12 is the load balancer of Service demo/web itself (ipMode Proxy): nodes have no rules for it, it sends to node/NAME:30084\n';
+    expect(text('outside', '203.0.113.12:80', { more })).toContain(`DENIED (nobody is there): ${words}`);
+    expect(text('client', '203.0.113.12:80', { more })).toContain(`which sees the client as 10.88.1.20; ${words}`);
+  });
+
+  test.each<[string, string, Choice['services'], string]>([
+    [
+      'nodePortAddresses',
+      '192.0.2.2',
+      { nodePortAddresses: [cidr('192.0.2.1/32')] },
+      'nodePortAddresses leaves the address out',
+    ],
+    ['another family', '[fd00:172::2]', {}, 'the Service has no IPv6 address'],
+    ['localhost', '127.0.0.1', { localhostNodePorts: false }, 'nodePorts do not answer on 127.0.0.1 here'],
+  ])('a nodePort that this address does not have: %s', (_, address, services = {}, why) => {
+    const said = text('node/b', `${address}:30080`, {
+      more: web({ type: 'NodePort', ports: nodePort(30_080) }),
+      services,
+    });
+    expect(said).toContain(`; ${address}:30080 is not served, though Service demo/web has that nodePort: ${why}\n`);
+  });
+
+  test('the port of the health check', () => {
+    const more = web({ type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 32_000 });
+    expect(text('outside', 'node/a:32000', { more })).toContain(
+      '; the health check of Service demo/web answers there\n',
+    );
+  });
+});
+
+test.each([
+  ['client', '10.96.0.300:80', '"10.96.0.300" is not an IP address: expected one such as 10.0.0.1 or [fd00::1]'],
+  ['client', '[fd00::zz]:80', '"[fd00::zz]" is not an IP address: expected one such as 10.0.0.1 or [fd00::1]'],
+  ['client', '[fd00::1]:80', 'DENIED (nobody is there): pod demo/client has no IPv6 address to send from\n'],
+  ['fd00::1', 'svc/web:80', 'DENIED (nobody is there): fd00::1 cannot send to an IPv4 address\n'],
+])('%s to %s', (from, to, said) => {
+  expect(text(from, to, { more: web() })).toContain(said);
+});
+
+describe('the endpoints of a connection', () => {
+  test('session affinity: the choice is for a client, and how long it is kept', () => {
+    expect(text('client', 'svc/web:80', { more: web({ sessionAffinitySeconds: 60 }) })).toContain(
+      `One of 2 endpoints is chosen for each client, which keeps it while its connections begin within 60 s of each other (sessionAffinity ClientIP):
+   50.0%  10.88.0.10:8080  demo/web  allowed
+   50.0%  10.88.1.10:8080  demo/api  allowed
+`,
+    );
+  });
+
+  test('of a thousand each has its share, those that are refused come first, and the others are counted', () => {
+    const many = Array.from({ length: 998 }, (_, index) => `198.18.${Math.floor(index / 250)}.${(index % 250) + 1}`);
+    const more = [policy('demo/api', { app: 'api' }), ...web({}, ['10.88.0.10', '10.88.1.10', ...many])];
+    const lines = text('client', 'svc/web:80', { more }).split('\n');
+    const [title, first, ...others] = lines.slice(2, 24);
+    expect(title).toBe('One of 1000 endpoints is chosen for each connection:');
+    expect(first).toMatch(/^ {3}0\.10% {2}10\.88\.1\.10:8080 +demo\/api +denied$/);
+    expect(others.slice(0, -1).filter((line) => / 0\.10% .* allowed$/.test(line))).toHaveLength(19);
+    expect(others.at(-1)).toBe('  and 980 more: all allowed (--verbose lists them)');
+  });
+});
