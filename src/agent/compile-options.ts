@@ -2,9 +2,12 @@
 import type { ClusterState } from '../cluster/state.ts';
 import type { CompileOptions } from '../compile/options.ts';
 import type { Config } from '../config/schema.ts';
+import { primaryAddresses } from '../config/schema.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
-import type { IpAddress } from '../lib/ip.ts';
+import type { Cidr, IpAddress } from '../lib/ip.ts';
+import { familyOf } from '../lib/ip.ts';
 import type { LocalTrafficDetector, ServiceOptions } from '../service/options.ts';
+import { hostCidr } from '../service/rules.ts';
 
 export function compileOptions(
   config: Config,
@@ -32,7 +35,7 @@ function serviceOptions(config: Config, nodeName: string, state: ClusterState, f
     nodeName,
     detector: detectorOf(config, nodeName, state, facts),
     masqueradeAll: config.masqueradeAll,
-    nodePortAddresses: config.nodePortAddresses,
+    nodePortAddresses: nodePortAddressesOf(config, state.nodes.get(nodeName)?.addresses ?? facts.nodeAddresses),
     localhostNodePorts: config.localhostNodePorts,
     nodeAddresses: primaryFirst(facts.nodeAddresses, state.nodes.get(nodeName)?.addresses ?? []),
     conntrackLiberal: facts.conntrackLiberal,
@@ -61,6 +64,14 @@ function detectorOf(config: Config, nodeName: string, state: ClusterState, facts
     default:
       return { kind: config.localTrafficDetector };
   }
+}
+
+/** As for kube-proxy, the primary address is the first of its family; where there is none, nothing of that family is chosen. */
+function nodePortAddressesOf({ nodePortAddresses }: Config, addresses: readonly IpAddress[]): readonly Cidr[] {
+  const primary = (['ipv4', 'ipv6'] as const).flatMap(
+    (family) => addresses.find((address) => familyOf(address) === family) ?? [],
+  );
+  return nodePortAddresses.flatMap((choice) => (choice === primaryAddresses ? primary.map(hostCidr) : [choice]));
 }
 
 /** The addresses that the cluster knows the node by come first; of the others, in the order of the node's interfaces. */

@@ -8,6 +8,7 @@ import { describeObject } from '../cluster/objects.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
+import { sameValue } from '../lib/same-value.ts';
 import { ipFamilies } from '../dataplane/dataplane.ts';
 import type { Listener } from '../server/listen.ts';
 import { listenOn } from '../server/listen.ts';
@@ -74,7 +75,7 @@ export class HealthChecks {
     services: Iterable<readonly [key: string, planned: PlannedService | undefined]>,
     node: NodePortOptions,
   ): void {
-    const isOtherNode = node.nodeAddresses.join() !== this.#node?.nodeAddresses.join();
+    const isOtherNode = !sameValue(placesOf(node), this.#node === undefined ? undefined : placesOf(this.#node));
     this.#node = node;
     let isChanged = isOtherNode && this.#checks.size > 0;
     for (const [key, planned] of services) {
@@ -155,6 +156,11 @@ export class HealthChecks {
     app.all('*', () => answerOf(this.#checks.get(key), family, this.#options.isHealthy()));
     return app;
   }
+}
+
+/** What decides which sockets there are. */
+function placesOf({ nodePortAddresses, localhostNodePorts, nodeAddresses }: NodePortOptions): NodePortOptions {
+  return { nodePortAddresses, localhostNodePorts, nodeAddresses };
 }
 
 /** What could not be opened is tried again. */

@@ -10,6 +10,16 @@ const cidr = z.string().transform((text, context): Cidr => {
   return z.NEVER;
 });
 
+/** By the addresses that the Node object has: they are known only when the cluster is. */
+export const primaryAddresses = 'primary';
+
+const nodePortAddress = z.string().transform((text, context): Cidr | typeof primaryAddresses => {
+  const parsed = text === primaryAddresses ? text : parseCidr(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom', message: 'expected a CIDR such as 192.0.2.0/24, or primary' });
+  return z.NEVER;
+});
+
 /** An interface name has at most 15 characters; a prefix needs room for one more. */
 const interfacePrefix = z
   .string()
@@ -65,9 +75,9 @@ export const configSchema = z.strictObject({
     .default(false)
     .describe("Whether pods' traffic to addresses outside clusterCidrs gets the node's address."),
   nodePortAddresses: z
-    .array(cidr)
+    .array(nodePortAddress)
     .prefault([])
-    .describe('Node addresses that answer on node ports, as CIDRs. Empty: all of them.'),
+    .describe('Node addresses that answer on node ports, as CIDRs; `primary`: those of the Node. Empty: all of them.'),
   localhostNodePorts: z
     .boolean()
     .default(true)

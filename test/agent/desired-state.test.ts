@@ -75,6 +75,29 @@ test('an address that the node gets later answers on nodePorts, and only the dis
   expect(node.rules('KUBE-SERVICES')).not.toContain('198.51.100.7');
 });
 
+test('29: nodePortAddresses primary: the addresses of the Node alone answer, also when it gets others', async () => {
+  const node = new Node({ nodePortAddresses: 'primary' }, { ...nodeObject, addresses: [ip('192.0.2.1')] });
+  node.addresses = ['10.9.0.1', '192.0.2.1', '198.51.100.7'];
+  const answering = () =>
+    [...node.rules('KUBE-SERVICES').matchAll(/(?: -d (\S+))? -j KUBE-NODEPORTS/g)].map(([, at]) => at);
+  await node.next();
+  expect(answering()).toEqual(['192.0.2.1']);
+  node.set({ ...nodeObject, addresses: [ip('198.51.100.7')] });
+  await node.next();
+  expect(answering()).toEqual(['198.51.100.7']);
+  // As for kube-proxy: a family of which the Node has no address has nothing chosen.
+  expect(node.desired.compilerInput?.options.services?.nodePortAddresses).toEqual([cidr('198.51.100.7/32')]);
+});
+
+test('beside primary other ranges may be chosen; as long as the Node is not known its first address counts', async () => {
+  const node = new Node({ nodePortAddresses: 'primary,127.0.0.0/8' });
+  node.addresses = ['192.0.2.1', '198.51.100.7', '2001:db8::7'];
+  await node.next();
+  expect(node.desired.compilerInput?.options.services?.nodePortAddresses).toEqual(
+    ['192.0.2.1/32', '2001:db8::7/128', '127.0.0.0/8'].map(cidr),
+  );
+});
+
 test('the address that the cluster knows the node by is its primary one, whatever the order of its interfaces', async () => {
   const node = new Node({}, { ...nodeObject, addresses: [ip('192.0.2.9')] });
   node.addresses = ['10.9.0.1', '192.0.2.9'];

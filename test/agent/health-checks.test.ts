@@ -149,6 +149,18 @@ test('another port: the old one is closed', async () => {
   expect((await ask(other))?.status).toBe(200);
 });
 
+test('where nodePorts answer may change without a Service: the socket goes with them', async () => {
+  await set(balanced(), ends(here));
+  expect((await ask())?.status).toBe(200);
+  const { plan } = bench.stage;
+  keeper.written(plan, { ...options, nodePortAddresses: [cidr('203.0.113.0/24')] });
+  await pass();
+  expect(await ask()).toBeUndefined();
+  keeper.written(plan, localhost);
+  await pass();
+  expect((await ask())?.status).toBe(200);
+});
+
 test('120, 121: what is not in the kernel yet is not told; for a minute, then the node is unfit', async () => {
   await set(balanced(), ends(here));
   await note(ends());

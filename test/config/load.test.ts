@@ -97,6 +97,10 @@ test.each([
   [{ flags: { podStart: 'ajar' } }, '--pod-start: expected closed or open, got "ajar"'],
   [{ flags: { ipFamilies: 'ipv4,ipx' } }, '--ip-families: expected a list of ipv4 or ipv6, got "ipx"'],
   [{ environment: { SLUICE_INVALID_DROP: 'yes' } }, 'SLUICE_INVALID_DROP: expected true or false, got "yes"'],
+  [
+    { flags: { nodePortAddresses: 'primary,secondary' } },
+    '--node-port-addresses: expected a CIDR such as 192.0.2.0/24, or primary, got "secondary"',
+  ],
   [{ flags: { clusterCidrs: '10.0.0.0' } }, '--cluster-cidrs: expected a CIDR such as 10.244.0.0/16, got "10.0.0.0"'],
   [
     { flags: { manifests: 'a', kubeconfig: 'b' } },
