@@ -1,6 +1,6 @@
 /** Services over time: what changes is served anew, everything else is left alone. Numbers are those of kube-proxy.md section 4. */
 import { describe, expect, test } from 'vitest';
-import { keyOf } from '../../src/cluster/objects.ts';
+import { keyOf, type Service } from '../../src/cluster/objects.ts';
 import type { ClusterChange } from '../../src/cluster/state.ts';
 import { internalChain } from '../../src/service/chains.ts';
 import { Bench, endpoint, type ServiceShape, service, slice, tcp } from './fixtures.ts';
@@ -39,26 +39,41 @@ test('17: deleted and made again', () => {
   expect(bench.touched).toEqual([]);
 });
 
-describe('53, 40: every change of type', () => {
-  const shapes: Readonly<Record<string, ServiceShape>> = {
+describe('53, 40: every change of type and port', () => {
+  const shapes = {
     ClusterIP: {},
-    NodePort: { type: 'NodePort', ports: [{ nodePort: 30_080 }] },
-    LoadBalancer: { type: 'LoadBalancer', loadBalancerIps: ['1.2.3.4'], ports: [{ nodePort: 30_080 }] },
-    ExternalName: { type: 'ExternalName', clusterIps: [], ports: [] },
+    NodePort: { type: 'NodePort' },
+    LoadBalancer: { type: 'LoadBalancer', loadBalancerIps: ['1.2.3.4'] },
+    'LoadBalancer without its address': { type: 'LoadBalancer' },
+    'external IP': { externalIps: ['1.2.3.4'] },
+    ExternalName: { type: 'ExternalName', clusterIps: [] },
     Headless: { headless: true, clusterIps: [] },
-  };
-  const names = Object.keys(shapes);
-  const rows = names.flatMap((from) => names.filter((to) => to !== from).map((to) => [from, to] as const));
+  } as const satisfies Readonly<Record<string, ServiceShape>>;
+  type Shape = keyof typeof shapes;
+  const names = Object.keys(shapes).filter((name): name is Shape => name in shapes);
+  const rows = (['TCP', 'UDP'] as const).flatMap((protocol) =>
+    names.flatMap((from) => names.filter((to) => to !== from).map((to) => [protocol, from, to] as const)),
+  );
 
-  test.each(rows)('%s -> %s', (from, to) => {
-    const bench = new Bench().set(service(key, shapes[from]), slice(key, [endpoint(pod)]));
-    bench.set(service(key, shapes[to]));
+  test.each(rows)('%s: %s -> %s', (protocol, from, to) => {
+    const made = (name: Shape, port: number): Service => {
+      const shape: ServiceShape = shapes[name];
+      const isNodePort = shape.type === 'NodePort' || shape.type === 'LoadBalancer';
+      return service(key, { ...shape, ports: [{ protocol, port, nodePort: isNodePort ? 30_000 + port : 0 }] });
+    };
+    const backed = slice(key, [endpoint(pod)], { ports: [{ name: '', protocol, port: 80 }] });
+    const bench = new Bench().set(made(from, 443), backed);
+    bench.set(made(to, 80));
     const isServed = to !== 'ExternalName' && to !== 'Headless';
-    const hasNodePort = to === 'NodePort' || to === 'LoadBalancer';
-    expect(probe(bench, clusterIp)).toMatchObject(isServed ? served : { reaches: ['172.30.0.41:80'] });
-    expect(probe(bench, nodePort)).toMatchObject(hasNodePort ? served : { reaches: ['192.168.0.2:30080'] });
-    expect(probe(bench, loadBalancer)).toMatchObject(to === 'LoadBalancer' ? served : { reaches: ['1.2.3.4:80'] });
-    expect(bench.text()).toEqual(new Bench().set(service(key, shapes[to]), slice(key, [endpoint(pod)])).text());
+    const hasNodePort = to === 'NodePort' || to.startsWith('LoadBalancer');
+    const hasOuter = to === 'LoadBalancer' || to === 'external IP';
+    expect(probe(bench, { ...clusterIp, protocol })).toMatchObject(isServed ? served : { reaches: ['172.30.0.41:80'] });
+    expect(probe(bench, { ...nodePort, protocol })).toMatchObject(
+      hasNodePort ? served : { reaches: ['192.168.0.2:30080'] },
+    );
+    expect(probe(bench, { ...loadBalancer, protocol })).toMatchObject(hasOuter ? served : { reaches: ['1.2.3.4:80'] });
+    expect(probe(bench, { ...clusterIp, port: 443, protocol })).toMatchObject({ reaches: ['172.30.0.41:443'] });
+    expect(bench.text()).toEqual(new Bench().set(made(to, 80), backed).text());
   });
 });
 
@@ -67,8 +82,13 @@ test('69: policy Local opens the health check port, Cluster closes it', () => {
   const bench = new Bench().set(slice(key, [endpoint(pod)]));
   const health = (externalTrafficPolicy: 'Cluster' | 'Local') =>
     bench.set(service(key, { ...shape, externalTrafficPolicy })).rules('filter', 'KUBE-NODEPORTS').length;
-  expect([health('Local'), health('Cluster'), health('Local')]).toEqual([1, 0, 1]);
-  expect(probe(bench, nodePort)).toBe('drop');
+  const outcomes = (['Local', 'Cluster', 'Local'] as const).map((policy) => [health(policy), probe(bench, nodePort)]);
+  const everywhere = { ...served, masquerade: true };
+  expect(outcomes).toEqual([
+    [1, 'drop'],
+    [0, everywhere],
+    [1, 'drop'],
+  ]);
 });
 
 test('113, 125: one Service more writes none of the others’ chains', () => {

@@ -19,6 +19,7 @@ import {
   tcp,
   used,
 } from './fixtures.ts';
+import { probe } from './flows.ts';
 
 const key = 'ns/web';
 const a = '10.1.0.1';
@@ -240,6 +241,31 @@ describe('slices in every shape', () => {
     expect(
       planned.map((port) => port.clusterEndpoints.map((one) => `${port.port} ${one.address}:${one.port}`)),
     ).toEqual([[`80 ${a}:100`], [`81 ${b}:101`]]);
+  });
+
+  const v4 = '172.30.0.41';
+  const v6 = 'fd00:172:30::41';
+  test.each([
+    ['IPv4 alone', [v4]],
+    ['IPv6 alone', [v6]],
+    ['IPv4 first', [v4, v6]],
+    ['IPv6 first', [v6, v4]],
+  ])('124: %s: each family is served by its own endpoints, and refused by itself', (_, clusterIps) => {
+    const slices = { v4: slice(key, [endpoint(a)]), v6: slice(key, [endpoint('fd00:10::1')], { suffix: 'v6' }) };
+    const reached = (...own: readonly EndpointSlice[]) => {
+      const bench = new Bench().set(service(key, { clusterIps }), ...own);
+      return [v4, v6].map((to) => {
+        const answer = probe(bench, { from: 'pod', to, port: 80 });
+        return typeof answer === 'string' ? answer : answer.reaches.join();
+      });
+    };
+    const has = (address: string, then: string, otherwise: string) => (clusterIps.includes(address) ? then : otherwise);
+    expect(reached(slices.v4, slices.v6)).toEqual([
+      has(v4, `${a}:80`, `${v4}:80`),
+      has(v6, '[fd00:10::1]:80', `[${v6}]:80`),
+    ]);
+    expect(reached(slices.v4)).toEqual([has(v4, `${a}:80`, `${v4}:80`), has(v6, 'reject', `[${v6}]:80`)]);
+    expect(reached(slices.v6)).toEqual([has(v4, 'reject', `${v4}:80`), has(v6, '[fd00:10::1]:80', `[${v6}]:80`)]);
   });
 
   test('100, 124: each family has its own slices', () => {

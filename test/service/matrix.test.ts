@@ -1,7 +1,7 @@
 /** Who reaches what, and whose address the endpoint sees (kube-proxy.md 1.11; scenario 68 and others), walked through the chains. */
 import { describe, expect, test } from 'vitest';
 import type { ServiceOptions } from '../../src/service/options.ts';
-import { Bench, cidr, endpoint, service, slice, tcp } from './fixtures.ts';
+import { Bench, cidr, endpoint, ip, notReady, service, slice, tcp } from './fixtures.ts';
 import { type Probe, probe } from './flows.ts';
 import { type Client, type Configuration, expectedOf, type Frontend, rows } from './truth-table.ts';
 
@@ -40,9 +40,18 @@ const cases = Object.entries(configurations).flatMap(([name, configuration]) =>
   rows.map((row) => ({ name, configuration, row, ...row })),
 );
 
-test.each(cases)('68: $name: $from -> $frontend, policy $policy', ({ configuration, row, from, frontend, policy }) => {
+/** One policy within, the other without: each frontend goes by its own. */
+const mixed = cases.flatMap((one) => (['Cluster', 'Local'] as const).map((other) => ({ ...one, other })));
+
+test.each(mixed)('68: $name: $from -> $frontend, policy $policy, the other $other', (one) => {
+  const { configuration, row, from, frontend, policy, other } = one;
+  const isInternal = frontend === 'clusterIp';
   const bench = new Bench(configuration.options).set(
-    service('ns/web', { ...full, externalTrafficPolicy: policy, internalTrafficPolicy: policy }),
+    service('ns/web', {
+      ...full,
+      externalTrafficPolicy: isInternal ? other : policy,
+      internalTrafficPolicy: isInternal ? policy : other,
+    }),
     slice('ns/web', endpoints),
   );
   const { reaches, masquerade } = expectedOf(row, configuration);
@@ -154,13 +163,59 @@ describe('ports and protocols', () => {
     expect(probe(bench, { from: 'pod', to: '172.30.0.41', port: 80 })).toMatchObject({ reaches: ['10.180.0.1:8080'] });
   });
 
-  test('9, 10: a port or protocol without a Service matches nothing', () => {
-    expect(probe(bench, { from: 'pod', to: '172.30.0.41', port: 81 })).toMatchObject({ reaches: ['172.30.0.41:81'] });
+  test('8: the TCP port goes: UDP stays', () => {
+    const rest = new Bench().set(...bench.store.endpointSlices.values(), service('ns/web', { ports: ports.slice(1) }));
+    expect(probe(rest, { from: 'pod', to: '172.30.0.41', port: 80 })).toMatchObject({ reaches: ['172.30.0.41:80'] });
+    expect(probe(rest, { from: 'pod', to: '172.30.0.41', port: 80, protocol: 'UDP' })).toMatchObject({
+      reaches: ['10.180.0.1:5353'],
+    });
+  });
+
+  test('9: a datagram to a port that is there for TCP alone matches nothing', () => {
+    const tcpAlone = new Bench().set(service('ns/web', full), slice('ns/web', endpoints));
+    for (const { to, port } of Object.values(frontends)) {
+      const untouched = { reaches: [`${to}:${port}`], masquerade: false };
+      expect(probe(tcpAlone, { from: 'outside', to, port, protocol: 'UDP' })).toEqual(untouched);
+    }
+  });
+
+  test('10: one Service’s address with the port of another matches nothing', () => {
+    const other = service('ns/other', { clusterIps: ['172.30.0.42'], ports: [{ port: 81 }] });
+    const two = new Bench().set(service('ns/web'), slice('ns/web', endpoints), other, slice('ns/other', endpoints));
+    expect(probe(two, { from: 'pod', to: '172.30.0.42', port: 81 })).toMatchObject({ reaches: all });
+    for (const [to, port] of [
+      ['172.30.0.41', 81],
+      ['172.30.0.42', 80],
+    ] as const) {
+      expect(probe(two, { from: 'pod', to, port })).toEqual({ reaches: [`${to}:${port}`], masquerade: false });
+    }
   });
 
   test('13: an endpoint that reaches itself is masqueraded', () => {
     const answer = probe(bench, { from: 'pod', source: '10.180.0.1', to: '172.30.0.41', port: 80 });
     expect(answer).toEqual({ reaches: ['10.180.0.1:8080'], masquerade: true });
+  });
+});
+
+test('13: of several endpoints only itself sees a client hidden', () => {
+  const bench = new Bench().set(service('ns/web', full), slice('ns/web', endpoints));
+  const own = { from: 'pod', source: '10.180.0.1' } as const;
+  const without = (dropped: string) =>
+    new Bench().set(
+      service('ns/web', full),
+      slice(
+        'ns/web',
+        endpoints.filter(({ addresses }) => addresses[0] !== dropped),
+      ),
+    );
+  expect(probe(bench, { ...own, ...frontends.clusterIp })).toEqual({ reaches: all, masquerade: true });
+  expect(probe(without('10.180.1.1'), { ...own, ...frontends.clusterIp })).toEqual({
+    reaches: [here],
+    masquerade: true,
+  });
+  expect(probe(without('10.180.0.1'), { ...own, ...frontends.clusterIp })).toEqual({
+    reaches: [there],
+    masquerade: false,
   });
 });
 
@@ -189,6 +244,12 @@ describe('where nodePorts answer', () => {
     ['32: ::1 never', {}, { from: 'node', source: '::1', to: '::1', port: 30_080 }, false],
     ['29: a chosen address', chosen('192.168.0.0/24'), { from: 'outside', ...frontends.nodePort }, true],
     ['29: not a chosen address', chosen('172.16.0.0/12'), { from: 'outside', ...frontends.nodePort }, false],
+    [
+      '29: another of the node’s addresses is chosen',
+      { ...chosen('10.77.0.0/16'), nodeAddresses: [ip('192.168.0.2'), ip('10.77.0.2')] },
+      { from: 'outside', ...frontends.nodePort },
+      false,
+    ],
     ['29: a /0 among them', chosen('172.16.0.0/12', '0.0.0.0/0'), { from: 'outside', ...frontends.nodePort }, true],
     ['29: only of the other family', chosen('fd00::/8'), { from: 'outside', ...frontends.nodePort }, true],
   ];
@@ -251,9 +312,19 @@ test('89, 90: affinity follows the endpoints', () => {
   const bench = new Bench().set(sticky, slice('ns/web', endpoints));
   const lists = () => bench.rules('nat', bench.chainNames('nat').find((name) => name.startsWith('KUBE-SVC-')) ?? '');
   const [kept, gone] = lists().flatMap((rule) => /--name (\S+)/.exec(rule)?.[1] ?? []);
-  bench.set(slice('ns/web', endpoints.slice(0, 1)));
-  expect(lists().join()).toContain(kept);
-  expect(lists().join()).not.toContain(gone);
+  const unready = endpoints.map((one, index) => (index === 0 ? one : { ...one, ...notReady }));
+  for (const left of [unready, endpoints.slice(0, 1)]) {
+    bench.set(slice('ns/web', endpoints));
+    bench.set(slice('ns/web', left));
+    expect(lists().join()).toContain(kept);
+    expect(lists().join()).not.toContain(gone);
+    // Written again its rules would be new, and the kernel's list of clients with them.
+    expect(bench.touched).toContain(`nat ${gone}`);
+    expect(bench.touched).not.toContain(`nat ${kept}`);
+  }
+  bench.set(service('ns/web', { sessionAffinitySeconds: 7200 }));
+  expect(bench.touched).toEqual([`nat ${bench.chainNames('nat').find((name) => name.startsWith('KUBE-SVC-'))}`]);
+  expect(lists().join()).toContain('--rcheck --seconds 7200 --reap');
   bench.set(service('ns/web'));
   expect(
     bench
