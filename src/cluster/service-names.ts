@@ -48,8 +48,8 @@ function addressesBehind(state: ClusterState, service: Service): readonly IpAddr
   return [...new Set(named.flatMap(({ addresses }) => addresses))];
 }
 
-/** By name, so that the answer does not depend on how the cluster came to be. */
-function slicesOf(state: ClusterState, service: Service): readonly EndpointSlice[] {
+/** A Service's, by name, so that the answer does not depend on how the cluster came to be. */
+export function slicesOf(state: ClusterState, service: Service): readonly EndpointSlice[] {
   return [...state.endpointSlices.values()]
     .filter((slice) => slice.namespace === service.namespace && slice.service === service.name)
     .sort((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));

@@ -5,6 +5,7 @@ import type { CompileOptions } from '../compile/options.ts';
 import { syntheticFacts } from '../compile/synthetic-facts.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
+import type { NodePortOptions } from '../service/nodeport-addresses.ts';
 import type { ServiceOptions } from '../service/options.ts';
 import type { ServicePlan } from '../service/plan.ts';
 import { ServiceStage } from '../service/stage.ts';
@@ -41,14 +42,17 @@ export function servicePlanOf(source: ModelSource, nodeName: string): DiagnosedP
   const { state, optionsOf } = source;
   const own = factsOf(source, nodeName);
   const options = optionsOf(nodeName, own);
-  const stage = new ServiceStage(state, options.services ?? likeKubeProxy(nodeName, own), options.ipFamilies);
+  const services = options.services ?? likeKubeProxy(nodeName, own);
+  const stage = new ServiceStage(state, services, options.ipFamilies);
   const { diagnostics } = stage.apply([]);
-  return { plan: stage.plan, diagnostics };
+  return { plan: stage.plan, diagnostics, nodePorts: services };
 }
 
 export interface DiagnosedPlan {
   readonly plan: ServicePlan;
   readonly diagnostics: readonly Diagnostic[];
+  /** Where nodePorts answer. */
+  readonly nodePorts: NodePortOptions;
 }
 
 function factsOf({ state, facts, hasPodGateways = false }: ModelSource, nodeName: string): NodeFacts {

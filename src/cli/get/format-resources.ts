@@ -1,3 +1,4 @@
+import { nearNames } from '../../explain/near-names.ts';
 import { CliError, exitCodes } from '../exit-code.ts';
 import { formatJson, formatYaml } from '../output.ts';
 import type { OutputFormat } from '../output.ts';
@@ -37,7 +38,9 @@ function named(resources: readonly Resource[], name: string, view: ResourceView)
   );
   if (found.length > 0) return found;
   const place = view.namespace === undefined ? '' : ` in namespace ${view.namespace}`;
-  throw new CliError(exitCodes.badInput, `get: nothing is called ${name}${place}`);
+  const near = nearNames(name, [...new Set(resources.map((resource) => resource.name))]);
+  const hint = near.length === 0 ? '' : `; did you mean ${near.join(' or ')}?`;
+  throw new CliError(exitCodes.badInput, `get: nothing is called ${name}${place}${hint}`);
 }
 
 function asTable(

@@ -1,24 +1,54 @@
-/** What a node does with a Service, in words: frontends with what becomes of their clients, endpoints with why each is used or not. */
+/** What a node does with a Service, in words: endpoints with why each is used or not; service-frontends.ts has the rest. */
 import type { Service } from '../../cluster/objects.ts';
-import { dnsAnswer } from '../../cluster/service-names.ts';
+import { dnsAnswer, slicesOf } from '../../cluster/service-names.ts';
 import type { ClusterState } from '../../cluster/state.ts';
-import type { IpAddress } from '../../lib/ip.ts';
-import { formatCidr, joinHostPort } from '../../lib/ip.ts';
-import { addressFrontend, nodePortFrontend } from '../../service/claims.ts';
+import { endpointReasons } from '../../explain/endpoint-text.ts';
+import { joinHostPort } from '../../lib/ip.ts';
 import { proxyNameLabel } from '../../service/decide.ts';
-import type { EndpointReason, EndpointUse, PlannedEndpoint, PlannedPort, PlannedService } from '../../service/plan.ts';
+import type { LeftOut, LeftOutFinder } from '../../service/left-out.ts';
+import type { NodePortOptions } from '../../service/nodeport-addresses.ts';
+import type { EndpointUse, PlannedEndpoint, PlannedPort, PlannedService } from '../../service/plan.ts';
+import { frontendsOf } from './service-frontends.ts';
+
+/** Where a plan holds, and what else is known there. */
+export interface PlanView {
+  readonly node: string;
+  readonly state: ClusterState;
+  readonly leftOut: LeftOutFinder;
+  readonly nodePorts: NodePortOptions;
+}
 
 /** For YAML and JSON. */
-export function planObject(planned: PlannedService, node: string, state: ClusterState): object {
+export function planObject(planned: PlannedService, view: PlanView): object {
   const { service, ports, healthCheck } = planned;
+  const { node, state } = view;
   const why = whyNotServed(service, state);
-  if (why !== undefined) return { node, served: false, why };
+  if (why !== undefined) {
+    return { node, served: false, why, ...(service.headless ? { endpoints: namedEndpoints(service, state) } : {}) };
+  }
   return {
     node,
     served: true,
     ...(healthCheck === undefined ? {} : { healthCheck }),
-    ports: ports.map(portObject),
+    ports: ports.map((port) => portObject(service, port, view)),
   };
+}
+
+/** Of a headless Service: whom its name stands for. */
+function namedEndpoints(service: Service, state: ClusterState): readonly object[] {
+  const endpoints = slicesOf(state, service).flatMap((slice) => slice.endpoints);
+  return endpoints.flatMap(({ addresses, ready, terminating, pod, nodeName }) => {
+    const used = ready || service.publishNotReadyAddresses;
+    const condition = ready ? 'it is ready' : terminating ? 'it terminates' : 'it is not ready';
+    const why = used && !ready ? `${condition}, and publishNotReadyAddresses asks for it` : condition;
+    return addresses.map((address) => ({
+      address,
+      ...(pod === undefined ? {} : { pod }),
+      ...(nodeName === undefined ? {} : { node: nodeName }),
+      used,
+      dns: `${used ? 'named' : 'not named'}: ${why}`,
+    }));
+  });
 }
 
 /** Undefined: rules are written for it. */
@@ -31,9 +61,12 @@ function whyNotServed(service: Service, state: ClusterState): string | undefined
   return undefined;
 }
 
+/** More are counted; YAML and JSON have them all. */
+const longestList = 8;
+
 /** `10.88.0.26:80,10.88.0.27:80`, and how many more there are that get nothing; of a headless Service what DNS answers. */
-export function endpointsText({ service, ports }: PlannedService, state: ClusterState): readonly string[] {
-  if (service.headless) return dnsAnswer(state, service).addresses.toSorted();
+export function endpointsText({ service, ports }: PlannedService, { state, leftOut }: PlanView): readonly string[] {
+  if (service.headless) return shortened(dnsAnswer(state, service).addresses.toSorted());
   const endpoints = new Map<string, boolean>();
   for (const port of ports) {
     for (const endpoint of port.endpoints) {
@@ -42,8 +75,15 @@ export function endpointsText({ service, ports }: PlannedService, state: Cluster
     }
   }
   const used = [...endpoints].filter(([, isInUse]) => isInUse).map(([key]) => key);
-  const rest = endpoints.size - used.length;
-  return rest === 0 ? used.sort() : [...used.sort(), `(${rest} not used)`];
+  const behind = new Set<string>(ports.flatMap((port) => port.endpoints.map(({ address }) => address)));
+  const others = ports.flatMap((port) => leftOut.of(service, port)).map(({ address, pod }) => address ?? pod ?? '');
+  const rest = endpoints.size - used.length + new Set(others.filter((one) => !behind.has(one))).size;
+  return rest === 0 ? shortened(used.sort()) : [...shortened(used.sort()), `(${rest} not used)`];
+}
+
+function shortened(sorted: readonly string[]): readonly string[] {
+  const rest = sorted.length - longestList;
+  return rest <= 0 ? sorted : [...sorted.slice(0, longestList), `(${rest} more)`];
 }
 
 /** `Local`; `external Local` where the other one differs. */
@@ -56,73 +96,20 @@ export function affinityText({ sessionAffinitySeconds: seconds }: Service): stri
   return seconds === undefined ? 'None' : `ClientIP ${seconds}s`;
 }
 
-function portObject(port: PlannedPort): object {
+function portObject(service: Service, port: PlannedPort, { leftOut, nodePorts }: PlanView): object {
   const { family, servicePortName, protocol, path, affinitySeconds } = port;
   return {
     servicePort: servicePortName,
     family,
     protocol,
     path,
-    frontends: frontendsOf(port),
+    frontends: frontendsOf(service, port, nodePorts),
     ...(affinitySeconds === undefined ? {} : { affinity: `ClientIP, ${affinitySeconds} s` }),
-    endpoints: port.endpoints.map((endpoint) => endpointObject(endpoint, port)),
+    endpoints: [
+      ...port.endpoints.map((endpoint) => endpointObject(endpoint, port)),
+      ...leftOut.of(service, port).map(leftOutObject),
+    ],
   };
-}
-
-function frontendsOf(port: PlannedPort): readonly object[] {
-  const { clusterIp, externalIps, loadBalancerIps, nodePort, sourceRanges } = port;
-  const internal = {
-    trafficPolicy: port.internalPolicy,
-    ...outcomeOf(port, port.internalPolicy, port.internal),
-    ...masqueradeOf(port.masqueradeInternal),
-  };
-  const external = {
-    trafficPolicy: port.externalPolicy,
-    ...outcomeOf(port, port.externalPolicy, port.external),
-    ...masqueradeOf(port.masqueradeExternal),
-    ...(port.externalPolicy === 'Local' ? { fromThisNode: `all ${port.clusterEndpoints.length} endpoints` } : {}),
-  };
-  const ranges = sourceRanges.length === 0 ? {} : { clients: sourceRanges.map(formatCidr) };
-  const at = (kind: string, ip: IpAddress, more: object): object => {
-    const owner = port.yielded.get(addressFrontend(ip, port.protocol, port.port));
-    return { kind, address: joinHostPort(ip, port.port), ...(owner === undefined ? more : yieldedTo(owner)) };
-  };
-  const nodePortOwner = port.yielded.get(nodePortFrontend(port.family, port.protocol, nodePort));
-  return [
-    at('ClusterIP', clusterIp, internal),
-    ...externalIps.map((ip) => at('external IP', ip, external)),
-    ...loadBalancerIps.map((ip) => at('load balancer', ip, { ...external, ...ranges })),
-    ...(nodePort === 0
-      ? []
-      : [
-          {
-            kind: 'nodePort',
-            address: `*:${nodePort}`,
-            ...(nodePortOwner === undefined ? external : yieldedTo(nodePortOwner)),
-          },
-        ]),
-  ];
-}
-
-function yieldedTo(owner: string): object {
-  return { served: false, why: `Service ${owner} claims it too, and has it` };
-}
-
-function outcomeOf(port: PlannedPort, policy: 'Cluster' | 'Local', reach: PlannedPort['internal']): object {
-  if (reach === 'reject') return { served: false, why: 'no endpoints: clients are refused' };
-  if (reach === 'drop') return { served: false, why: 'no endpoints on this node: packets are dropped' };
-  const count = (policy === 'Local' ? port.localEndpoints : port.clusterEndpoints).length;
-  return { served: true, endpoints: count };
-}
-
-function masqueradeOf(who: PlannedPort['masqueradeInternal'] | PlannedPort['masqueradeExternal']): object {
-  const words = {
-    everybody: 'everybody',
-    'not-pods': 'all but pods of this node',
-    node: 'this node itself',
-    nobody: 'nobody',
-  };
-  return { masqueraded: words[who] };
 }
 
 function endpointObject(endpoint: PlannedEndpoint, port: PlannedPort): object {
@@ -144,22 +131,21 @@ function endpointObject(endpoint: PlannedEndpoint, port: PlannedPort): object {
   };
 }
 
+/** It never came to be an endpoint of this port. */
+function leftOutObject({ address, pod, nodeName, why }: LeftOut): object {
+  return {
+    ...(address === undefined ? {} : { address }),
+    ...(pod === undefined ? {} : { pod }),
+    ...(nodeName === undefined ? {} : { node: nodeName }),
+    used: false,
+    why,
+  };
+}
+
 function isUsed({ inCluster, inLocal }: PlannedEndpoint): boolean {
   return inCluster.used || inLocal.used;
 }
 
-const reasons: Readonly<Record<EndpointReason, string>> = {
-  ready: 'it is ready',
-  'serving-while-terminating': 'it still serves while it terminates, and none is ready',
-  'not-ready': 'it is not ready',
-  'not-serving': 'it does not serve',
-  terminating: 'it terminates, and others are ready',
-  'hinted-to-other-node': 'hints keep this node’s traffic on its own endpoints',
-  'hinted-to-other-zone': 'hints keep this zone’s traffic on its own endpoints',
-  'on-other-node': 'it is on another node',
-  'list-not-needed': 'no traffic policy asks for it',
-};
-
 function useText({ used, why }: EndpointUse): string {
-  return `${used ? 'used' : 'not used'}: ${reasons[why]}`;
+  return `${used ? 'used' : 'not used'}: ${endpointReasons[why]}`;
 }

@@ -30,7 +30,8 @@ function serviceResource(service: Service, state: ClusterState, planned: NodeSer
   ];
   const selector = Object.entries(service.selector ?? {}).map(([key, value]) => `${key}=${value}`);
   const plan = planned?.plan.services.get(keyOf(service));
-  const endpoints = plan === undefined ? [] : endpointsText(plan, state);
+  const view = planned === undefined ? undefined : { ...planned, state };
+  const endpoints = plan === undefined || view === undefined ? [] : endpointsText(plan, view);
   const { location: _location, ...object } = service;
   return {
     namespace,
@@ -39,7 +40,7 @@ function serviceResource(service: Service, state: ClusterState, planned: NodeSer
     wideCells: [...cells, orNone(selector), policyText(service), affinityText(service), orNone(endpoints)],
     object: {
       ...object,
-      ...(plan === undefined || planned === undefined ? {} : { plan: planObject(plan, planned.node, state) }),
+      ...(plan === undefined || view === undefined ? {} : { plan: planObject(plan, view) }),
     },
   };
 }
