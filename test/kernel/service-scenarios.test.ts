@@ -8,7 +8,7 @@ import { agentReport, testLab, untilTrue } from './lab-fixture.ts';
 import { describeKernel } from './netns.ts';
 import type { Flow } from './probe.ts';
 import { probeAll } from './probe.ts';
-import { labObjects } from './service-flows.ts';
+import { addressesInside, labObjects } from './service-flows.ts';
 
 const nodes = ['node1', 'node2', 'node3']
   .map((name) => `apiVersion: v1\nkind: Node\nmetadata: { name: ${name} }\n`)
@@ -123,14 +123,27 @@ describeKernel('scenarios of Services', () => {
     expect((await ask('client', '10.97.7.7')).pods).toEqual(everywhere);
   });
 
-  test('22, 24: a backend on the host network, from its own node too', async () => {
+  test('22: a backend on the host network, from its own node too', async () => {
     for (const from of ['client', 'other', 'node/node2'])
       expect((await ask(from, '10.96.0.12', { times: 3 })).pods).toEqual(['host-server']);
   });
 
   test('23: a client on the host network', async () => {
-    expect((await ask('host-client', '10.96.0.10')).pods).toEqual(everywhere);
-    expect((await ask('node/node3', '10.96.0.10')).pods).toEqual(everywhere);
+    const own = await addressesInside(namespaceOf(lab.state, 'node/node3'));
+    for (const from of ['host-client', 'node/node3']) {
+      const { pods, clients } = await ask(from, '10.96.0.10');
+      expect(pods).toEqual(everywhere);
+      expect(clients.filter((client) => !own.includes(client))).toEqual([]);
+    }
+  });
+
+  test('24: default/kubernetes: no selector, a slice with a node’s address, another port and a name', async () => {
+    await lab.write('kubernetes.yaml', kubernetes(addressOf('host-server')));
+    await lab.untilProgrammed('Service', 6);
+    for (const from of ['client', 'other', 'host-client', 'node/node1', 'node/node2'])
+      expect((await ask(from, '10.96.0.1', { port: 443, times: 3 })).pods).toEqual(['host-server']);
+    await lab.remove('kubernetes.yaml');
+    await lab.untilProgrammed('Service', 5);
   });
 
   test('25: UDP through the ClusterIP', async () => {
@@ -160,7 +173,7 @@ describeKernel('scenarios of Services', () => {
     expect((await run(['ip', 'netns', 'exec', netns, 'cat', file])).stdout.trim()).toBe('3600');
   });
 
-  test('83, 84, 87, 88: affinity: one client, one pod, by every protocol and frontend', async () => {
+  test('83, 84: affinity: one client, one pod, by every protocol and frontend', async () => {
     await lab.write('sticky.yaml', sticky('ClientIP', 10_800));
     await lab.untilProgrammed('Service', 7);
     const clients = ['client', 'other', 'node/node1', 'outside'];
@@ -254,6 +267,18 @@ describeKernel('scenarios of Services', () => {
     }
   });
 });
+
+/** As an API server writes it for itself. */
+function kubernetes(address: string): string {
+  return `${service('kubernetes', '10.96.0.1', 'ports: [{ name: https, port: 443, targetPort: 18080 }]')}---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: kubernetes, labels: { kubernetes.io/service-name: kubernetes } }
+addressType: IPv4
+ports: [{ name: https, port: 18080, protocol: TCP }]
+endpoints: [{ addresses: [${address}], conditions: { ready: true } }]
+`;
+}
 
 function sticky(affinity: 'None' | 'ClientIP', seconds?: number): string {
   const config = seconds === undefined ? '' : `, sessionAffinityConfig: { clientIP: { timeoutSeconds: ${seconds} } }`;
