@@ -1,4 +1,5 @@
 /** The real agent over the real kernel, with the cluster in the bench's hands: changes go in here, and it tells when each is in the kernel. */
+import { cpus } from 'node:os';
 import { Agent, type AgentParts, readinessParts } from '../src/agent/agent.ts';
 import { compileOptions } from '../src/agent/compile-options.ts';
 import { countingRun } from '../src/agent/counting-run.ts';
@@ -86,6 +87,7 @@ function partsOf({ config, nodeName, variant }: AgentChoice, source: ClusterSour
       ...common,
       conntrack: new Conntrack(run),
       families,
+      cpus: cpus().length,
       frontendMemory: new FrontendMemory(runDir),
       ensureSysctls,
       memory: new SysctlMemory(runDir),

@@ -1,4 +1,5 @@
 /** The composition root: everything is made here, by plain constructor calls. */
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Hono } from 'hono';
 import { Conntrack } from '../backends/conntrack/conntrack.ts';
@@ -189,6 +190,7 @@ function serviceKeeper(
   return new ServiceKeeper({
     conntrack: new Conntrack(run),
     families,
+    cpus: cpus().length,
     frontendMemory: new FrontendMemory(runDir),
     ensureSysctls,
     memory,

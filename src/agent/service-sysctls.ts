@@ -1,5 +1,5 @@
 /**
- * Kernel settings of Services (kube-proxy.md 2.8), set once the chains are in: conntrack's timeouts, and route_localnet for
+ * Kernel settings of Services (kube-proxy.md 2.8), set once the chains are in: conntrack's timeouts and its room, and route_localnet for
  * nodePorts on 127.0.0.1, which KUBE-FIREWALL then keeps from neighbours.
  */
 import type { SysctlNeeds, SysctlReport } from '../backends/links/sysctls.ts';
@@ -14,6 +14,8 @@ import type { SysctlMemory } from './sysctl-memory.ts';
 
 export interface ServiceSysctlsOptions {
   readonly families: readonly IpFamily[];
+  /** Of the machine. */
+  readonly cpus: number;
   readonly ensureSysctls: (needs: SysctlNeeds) => Promise<SysctlReport>;
   readonly memory: Pick<SysctlMemory, 'remember'>;
   readonly clock: Clock;
@@ -65,8 +67,9 @@ export class ServiceSysctls {
   }
 
   async #ensure(): Promise<void> {
-    const { ensureSysctls, memory, logger } = this.#options;
-    const needs = { families: [], bridge: false, localnet: this.#localnet, conntrackTimeouts: true };
+    const { ensureSysctls, memory, logger, cpus } = this.#options;
+    const conntrackRoom = conntrackRoomFor(cpus);
+    const needs = { families: [], bridge: false, localnet: this.#localnet, conntrackTimeouts: true, conntrackRoom };
     const { changes, problems } = await ensureSysctls(needs);
     for (const { name, before, after } of changes) logger.info({ sysctl: name, before, after }, 'sysctl was set');
     const unremembered = changes.length > 0 ? await memory.remember(changes) : undefined;
@@ -74,6 +77,11 @@ export class ServiceSysctls {
     this.#problems = problems;
     if (problems.length > 0) throw new UnsetError(problems.join('; '));
   }
+}
+
+/** Connections, as kube-proxy counts them out. */
+function conntrackRoomFor(cpus: number): number {
+  return Math.min(Math.max(32_768 * cpus, 131_072), 1_048_576);
 }
 
 /** It is tried again. */

@@ -16,6 +16,7 @@ beforeEach(() => {
   const services = new ServiceKeeper({
     conntrack: new TrackedFlows(),
     families: ['ipv4'],
+    cpus: 2,
     ensureSysctls: () => Promise.resolve({ changes: [], problems: [] }),
     memory: { remember: () => Promise.resolve() },
     frontendMemory: { read: () => Promise.resolve([]), remember: () => Promise.resolve() },

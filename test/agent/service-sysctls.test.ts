@@ -10,6 +10,8 @@ import { cidr, options } from '../service/fixtures.ts';
 
 const name = 'net.ipv4.conf.all.route_localnet';
 const closeWait = 'net.netfilter.nf_conntrack_tcp_timeout_close_wait';
+const room = 'net.netfilter.nf_conntrack_max';
+const buckets = 'net.netfilter.nf_conntrack_buckets';
 const timeouts: readonly (readonly [string, string])[] = [
   [closeWait, '60'],
   ['net.netfilter.nf_conntrack_tcp_timeout_established', '432000'],
@@ -17,6 +19,8 @@ const timeouts: readonly (readonly [string, string])[] = [
 
 let values: Map<string, string>;
 let isReadOnly: boolean;
+/** Settings of the whole machine, seen from another network namespace than its own. */
+let isElsewhere: boolean;
 let remembered: SysctlChange[];
 let clock: ManualClock;
 let abort: AbortController;
@@ -25,6 +29,7 @@ let ended: Promise<void>;
 beforeEach(() => {
   values = new Map([[name, '0'], ...timeouts]);
   isReadOnly = false;
+  isElsewhere = false;
   remembered = [];
   clock = new ManualClock();
   abort = new AbortController();
@@ -34,17 +39,21 @@ afterEach(async () => {
   await ended;
 });
 
-function start(families: readonly IpFamily[] = ['ipv4']): ServiceSysctls {
+function start(families: readonly IpFamily[] = ['ipv4'], cpus = 2): ServiceSysctls {
   const access = {
     read: (key: string) => Promise.resolve(values.get(key)),
     write: async (key: string, value: string) => {
       await Promise.resolve();
       if (isReadOnly) throw new Error('EROFS: read-only file system');
+      if (isElsewhere && (key === room || key === buckets)) {
+        throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
+      }
       values.set(key, value);
     },
   };
   const sysctls = new ServiceSysctls({
     families,
+    cpus,
     ensureSysctls: (needs) => ensureSysctls(needs, access),
     memory: {
       remember: async (changes) => {
@@ -95,6 +104,40 @@ test('123: conntrack keeps half-closed connections for an hour, quiet ones for a
     'net.netfilter.nf_conntrack_tcp_timeout_established': '86400',
   });
   expect(remembered.map(({ before }) => before)).toEqual(['60', '432000']);
+});
+
+const rooms: readonly (readonly [string, number, readonly [string, string], readonly [string, string]])[] = [
+  ['131,072 at least', 2, ['65536', '16384'], ['131072', '32768']],
+  ['32,768 for each CPU', 16, ['262144', '65536'], ['524288', '131072']],
+  ['a million at most', 64, ['262144', '262144'], ['1048576', '262144']],
+  ['never less than somebody has set', 2, ['200000', '8192'], ['200000', '32768']],
+  ['nothing where all is well', 2, ['262144', '262144'], ['262144', '262144']],
+];
+
+test.each(rooms)('room for connections as kube-proxy makes it: %s', async (_, cpus, [max, hash], expected) => {
+  values.set(room, max).set(buckets, hash);
+  const sysctls = start(['ipv4'], cpus);
+  sysctls.written(options);
+  await pass();
+  expect([values.get(room), values.get(buckets)]).toEqual(expected);
+  const changed = [max, hash].filter((before, index) => before !== expected[index]);
+  const ofConntrack = remembered.filter((change) => [room, buckets].includes(change.name));
+  expect(ofConntrack.map(({ before }) => before)).toEqual(changed);
+  expect(sysctls.diagnostics).toEqual([]);
+});
+
+test('room for connections is the machine’s: in a network namespace of one’s own nothing is to be set, and nothing is said', async () => {
+  values.set(room, '1024').set(buckets, '1024');
+  isElsewhere = true;
+  const sysctls = start();
+  sysctls.written(options);
+  await pass();
+  expect([values.get(room), sysctls.diagnostics]).toEqual(['1024', []]);
+  isElsewhere = false;
+  isReadOnly = true;
+  sysctls.written(options);
+  await pass();
+  expect(sysctls.diagnostics.map(({ message }) => message).join()).toContain(`sysctl ${room} cannot be set to 131072`);
 });
 
 test('what cannot be set is told, and tried again', async () => {

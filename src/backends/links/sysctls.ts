@@ -31,6 +31,8 @@ export interface SysctlNeeds {
   readonly localnet?: boolean;
   /** How long conntrack keeps TCP connections, as kube-proxy sets it for Services. */
   readonly conntrackTimeouts?: boolean;
+  /** How many connections conntrack must have room for; more is well. */
+  readonly conntrackRoom?: number;
 }
 
 /** /proc/sys of this process, or the node's own where the chart mounts it. */
@@ -62,17 +64,35 @@ export function sysctlPath(name: string, netDirectory = mountedNet): string {
 
 /** Sets what is wrong. `before` is worth keeping: cleanup prints it. */
 export async function ensureSysctls(needs: SysctlNeeds, access: SysctlAccess = procSysctls): Promise<SysctlReport> {
-  const changes: SysctlChange[] = [];
-  const problems: string[] = [];
-  for (const { name, hint, value = '1' } of neededSysctls(needs)) {
-    const before = await access.read(name);
-    if (before === value) continue;
-    const problem = before === undefined ? `sysctl ${name} is not there: ${hint}` : await set(name, value, access);
-    if (problem !== undefined) problems.push(problem);
-    else if (before !== undefined) changes.push({ name, before, after: value });
-  }
-  return { changes, problems };
+  const reports: SysctlReport[] = [];
+  for (const needed of neededSysctls(needs)) reports.push(await ensureValue(needed, access));
+  for (const floor of conntrackFloors(needs.conntrackRoom ?? 0)) reports.push(await ensureFloor(floor, access));
+  return {
+    changes: reports.flatMap(({ changes }) => changes),
+    problems: reports.flatMap(({ problems }) => problems),
+  };
 }
+
+async function ensureValue({ name, hint, value = '1' }: NeededSysctl, access: SysctlAccess): Promise<SysctlReport> {
+  const before = await access.read(name);
+  if (before === value) return nothingToTell;
+  if (before === undefined) return { changes: [], problems: [`sysctl ${name} is not there: ${hint}`] };
+  const problem = await set(name, value, access);
+  if (problem !== undefined) return { changes: [], problems: [problem.text] };
+  return { changes: [{ name, before, after: value }], problems: [] };
+}
+
+/** Where conntrack is not loaded its timeouts say so. */
+async function ensureFloor({ name, value }: Floor, access: SysctlAccess): Promise<SysctlReport> {
+  const before = await access.read(name);
+  if (before === undefined || Number(before) >= value) return nothingToTell;
+  const after = String(value);
+  const problem = await set(name, after, access);
+  if (problem === undefined) return { changes: [{ name, before, after }], problems: [] };
+  return problem.isForbidden ? nothingToTell : { changes: [], problems: [problem.text] };
+}
+
+const nothingToTell: SysctlReport = { changes: [], problems: [] };
 
 /** INVALID must not be dropped where conntrack is told to be liberal about TCP windows. */
 export async function readConntrackLiberal(access: SysctlAccess = procSysctls): Promise<boolean> {
@@ -87,11 +107,25 @@ interface NeededSysctl {
   readonly value?: string;
 }
 
+interface Floor {
+  readonly name: string;
+  readonly value: number;
+}
+
 /** kube-proxy.md 2.8: a client that half-closed may take an hour, a quiet connection a day. */
 const conntrackTimeouts: readonly NeededSysctl[] = [
   { name: 'net.netfilter.nf_conntrack_tcp_timeout_close_wait', value: '3600' },
   { name: 'net.netfilter.nf_conntrack_tcp_timeout_established', value: '86400' },
 ].map((timeout) => ({ ...timeout, hint: 'the kernel module nf_conntrack is not loaded' }));
+
+/** kube-proxy.md 2.8. They are the machine's: from another network namespace than the first they can be read alone. */
+function conntrackFloors(connections: number): readonly Floor[] {
+  if (connections === 0) return [];
+  return [
+    { name: 'net.netfilter.nf_conntrack_max', value: connections },
+    { name: 'net.netfilter.nf_conntrack_buckets', value: connections / 4 },
+  ];
+}
 
 function neededSysctls(needs: SysctlNeeds): readonly NeededSysctl[] {
   const { families, bridge, localnet = false } = needs;
@@ -108,16 +142,30 @@ function neededSysctls(needs: SysctlNeeds): readonly NeededSysctl[] {
   ];
 }
 
+interface Problem {
+  readonly text: string;
+  /** The kernel lets nobody write it here. */
+  readonly isForbidden: boolean;
+}
+
 /** Read back: a read-only /proc/sys of a container without privilege may swallow the write. */
-async function set(name: string, value: string, access: SysctlAccess): Promise<string | undefined> {
+async function set(name: string, value: string, access: SysctlAccess): Promise<Problem | undefined> {
+  const text = `sysctl ${name} cannot be set to ${value}`;
   try {
     await access.write(name, value);
-    return (await access.read(name)) === value ? undefined : `sysctl ${name} cannot be set to ${value}`;
+    return (await access.read(name)) === value ? undefined : { text, isForbidden: false };
   } catch (error) {
-    return `sysctl ${name} cannot be set to ${value}: ${error instanceof Error ? error.message : String(error)}`;
+    return {
+      text: `${text}: ${error instanceof Error ? error.message : String(error)}`,
+      isForbidden: hasCode(error, 'EACCES') || hasCode(error, 'EPERM'),
+    };
   }
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return hasCode(error, 'ENOENT');
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
