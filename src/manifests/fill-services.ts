@@ -10,14 +10,15 @@ import type { FillReport } from './fill-report.ts';
 import { describePlaced } from './fill-report.ts';
 import { placeOf } from './keys.ts';
 import { MadeObjects, Memory } from './memory.ts';
-import type { ParsedService } from './parsed.ts';
+import type { ParsedService, TrafficDistribution } from './parsed.ts';
 
 const nodePorts = numbersBetween(defaultNodePorts.first, defaultNodePorts.last);
 
-/** A Service, and the families that its endpoints are wanted of. */
+/** A Service, and what its endpoints are to be like: the families that they are wanted of, and the hints. */
 export interface FilledService {
   readonly service: Service;
   readonly families: readonly IpFamily[];
+  readonly trafficDistribution?: TrafficDistribution;
 }
 
 export class ServiceFiller {
@@ -46,7 +47,12 @@ export class ServiceFiller {
       );
       const numbers = portOwners(service).map((owner) => this.#portOf(service, owner, takenPorts, report));
       const make = () => filledService(service, clusterIps, numbers);
-      return { service: this.#services.of(placeOf(service), [service, ...clusterIps, ...numbers], make), families };
+      const { trafficDistribution } = service;
+      return {
+        service: this.#services.of(placeOf(service), [service, ...clusterIps, ...numbers], make),
+        families,
+        ...(trafficDistribution === undefined ? {} : { trafficDistribution }),
+      };
     });
     for (const memory of [this.#clusterIps, this.#nodePorts, this.#services]) memory.endRound();
     return filled;
@@ -152,7 +158,8 @@ function portOwners(service: ParsedService): readonly PortOwner[] {
 }
 
 function filledService(parsed: ParsedService, clusterIps: readonly IpAddress[], numbers: readonly number[]): Service {
-  const { ipFamilies: _families, ipFamilyPolicy: _policy, allocateNodePorts: _allocate, ...service } = parsed;
+  const { ipFamilies: _families, ipFamilyPolicy: _policy, allocateNodePorts: _allocate, ...rest } = parsed;
+  const { trafficDistribution: _distribution, ...service } = rest;
   const ports: readonly ServicePort[] = parsed.ports.map((port, index) => ({ ...port, nodePort: numbers[index] ?? 0 }));
   return { ...service, clusterIps, ports, healthCheckNodePort: numbers[parsed.ports.length] ?? 0 };
 }

@@ -5,6 +5,7 @@ import type { IpFamily } from '../lib/ip.ts';
 import { familyName, familyOf } from '../lib/ip.ts';
 import type { FilledService } from './fill-services.ts';
 import { MadeObjects } from './memory.ts';
+import type { TrafficDistribution } from './parsed.ts';
 import { serviceNameLabel } from './read-endpoint-slice.ts';
 
 const zoneLabel = 'topology.kubernetes.io/zone';
@@ -22,16 +23,18 @@ export class SliceFiller {
     const takenNames = new Set(stated.map(keyOf));
     let index: PodsByLabel | undefined;
     const zones = new Map(cluster.nodes.map((node) => [node.name, node.labels[zoneLabel]]));
-    const made = services.flatMap(({ service, families }) => {
+    const made = services.flatMap(({ service, families, trafficDistribution }) => {
       const { selector } = service;
       if (selector === undefined || service.type === 'ExternalName' || withSlices.has(keyOf(service))) return [];
       index ??= new PodsByLabel(cluster.pods);
       const pods = index.select(service.namespace, selector).filter(hasEndpoint);
       const podZones = pods.map((pod) => zones.get(pod.nodeName ?? ''));
       const clashes = [...takenNames].filter((name) => name.startsWith(`${keyOf(service)}-`)).join();
-      const parts = [service, ...families, ...pods, ...podZones, clashes];
+      const parts = [service, ...families, ...pods, ...podZones, clashes, trafficDistribution];
       return this.#slices.of(keyOf(service), parts, () =>
-        families.flatMap((family) => slicesOf(service, family, { pods, zones, takenNames })),
+        families
+          .flatMap((family) => slicesOf(service, family, { pods, zones, takenNames }))
+          .map((slice) => withHints(slice, trafficDistribution)),
       );
     });
     this.#slices.endRound();
@@ -134,6 +137,21 @@ function endpointOf(
     ...(place.zone === undefined ? {} : { zone: place.zone }),
     pod: keyOf(pod),
   };
+}
+
+/** As the cluster's controller hints: to every ready endpoint its own zone, and with PreferSameNode its own node. */
+function withHints(slice: EndpointSlice, distribution: TrafficDistribution | undefined): EndpointSlice {
+  if (distribution === undefined) return slice;
+  const endpoints = slice.endpoints.map((endpoint): Endpoint => {
+    if (!endpoint.ready) return endpoint;
+    const { zone, nodeName } = endpoint;
+    return {
+      ...endpoint,
+      hintZones: zone === undefined ? [] : [zone],
+      hintNodes: nodeName === undefined || distribution !== 'PreferSameNode' ? [] : [nodeName],
+    };
+  });
+  return { ...slice, endpoints };
 }
 
 /** A port whose name the pod does not know is left out. */

@@ -49,12 +49,16 @@ export interface ParsedDeployment {
 
 export type IpFamilyPolicy = 'SingleStack' | 'PreferDualStack' | 'RequireDualStack';
 
+/** What a cluster's controller makes hints of. */
+export type TrafficDistribution = 'PreferClose' | 'PreferSameZone' | 'PreferSameNode';
+
 export interface ParsedService extends Omit<Service, 'clusterIps'> {
   readonly clusterIps: Stated<IpAddress>;
   /** Empty: not stated. */
   readonly ipFamilies: readonly IpFamily[];
   readonly ipFamilyPolicy?: IpFamilyPolicy;
   readonly allocateNodePorts: boolean;
+  readonly trafficDistribution?: TrafficDistribution;
 }
 
 export type ParsedObject =

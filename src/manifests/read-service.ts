@@ -28,6 +28,7 @@ const types: readonly ServiceType[] = ['ClusterIP', 'NodePort', 'LoadBalancer', 
 const trafficPolicies = ['Cluster', 'Local'] as const;
 const familyPolicies = ['SingleStack', 'PreferDualStack', 'RequireDualStack'] as const;
 const families = ['IPv4', 'IPv6'] as const;
+const distributions = ['PreferClose', 'PreferSameZone', 'PreferSameNode'] as const;
 const anyPort = { what: 'a port', first: 1, last: 65535 };
 const affinityDefaultSeconds = 10_800;
 
@@ -211,17 +212,19 @@ function readPolicies(
 function optionalFields(
   report: ObjectReport,
   spec: Field,
-): Pick<ParsedService, 'externalName' | 'selector' | 'sessionAffinitySeconds'> {
+): Pick<ParsedService, 'externalName' | 'selector' | 'sessionAffinitySeconds' | 'trafficDistribution'> {
   const externalName = readString(report, child(spec, 'externalName'));
   const selector = readLabels(report, child(spec, 'selector'));
   const affinity = readWord(report, child(spec, 'sessionAffinity'), ['None', 'ClientIP']);
   const timeout = descend(spec, 'sessionAffinityConfig', 'clientIP', 'timeoutSeconds');
   const seconds = readInteger(report, timeout, { what: 'a number of seconds', first: 1, last: 86_400 });
+  const trafficDistribution = readWord(report, child(spec, 'trafficDistribution'), distributions);
   return {
     ...(externalName === undefined ? {} : { externalName }),
     // An empty selector is none: somebody else writes the endpoints.
     ...(Object.keys(selector).length === 0 ? {} : { selector }),
     ...(affinity === 'ClientIP' ? { sessionAffinitySeconds: seconds ?? affinityDefaultSeconds } : {}),
+    ...(trafficDistribution === undefined ? {} : { trafficDistribution }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { EndpointSlice } from '../../src/cluster/objects.ts';
 import { clusterDefaults } from '../../src/manifests/defaults.ts';
-import { fill, withoutLocation } from './read.ts';
+import { fill, messages, withoutLocation } from './read.ts';
 
 const dualStack = clusterDefaults({ ipFamilies: ['ipv4', 'ipv6'] });
 
@@ -76,6 +76,28 @@ test('publishNotReadyAddresses makes every endpoint ready', () => {
       pod('a', 1, { status: 'conditions: [{type: Ready, status: "False"}]' }),
   );
   expect(slice?.endpoints[0]).toMatchObject({ ready: true, serving: false });
+});
+
+test.each<[string, readonly string[], readonly string[]]>([
+  ['', [], []],
+  ['trafficDistribution: PreferClose, ', ['z1'], []],
+  ['trafficDistribution: PreferSameZone, ', ['z1'], []],
+  ['trafficDistribution: PreferSameNode, ', ['z1'], ['n1']],
+])('hints as the cluster’s controller gives them: "%s"', (distribution, hintZones, hintNodes) => {
+  const unready = pod('b', 2, { status: 'conditions: [{type: Ready, status: "False"}]' });
+  const text = service(`${distribution}ports: [{port: 80}]`) + pod('a', 1) + unready;
+  expect(slices(zoned + text)[0]?.endpoints).toMatchObject([
+    { hintZones, hintNodes },
+    { hintZones: [], hintNodes: [] },
+  ]);
+  // A node without a zone gives no hint of one.
+  expect(slices(text)[0]?.endpoints[0]).toMatchObject({ hintZones: [], hintNodes });
+});
+
+test('a trafficDistribution that the API does not know is a mistake', () => {
+  expect(messages(service('trafficDistribution: PreferFar, ports: [{port: 80}]'))).toEqual([
+    expect.stringMatching(/^a\.yaml:4: spec\.trafficDistribution: "PreferFar"/),
+  ]);
 });
 
 test('one slice a family', () => {
