@@ -9,12 +9,15 @@ import { NodeTracer } from '../dataplane/trace/tracer.ts';
 import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 import { cidrContains, familyOf, parseIp } from '../lib/ip.ts';
 import type { PolicyPlan } from '../policy/plan.ts';
+import type { ServicePlan } from '../service/plan.ts';
 import { hasEnded, nodeNamesOf } from './names.ts';
 
 /** What a node would have in its kernel, and what it knows about itself. */
 export interface CompiledNode {
   readonly dataplane: Dataplane;
   readonly policyPlan: Pick<PolicyPlan, 'endpoints' | 'policies'>;
+  /** Absent: nothing is known of Services. */
+  readonly servicePlan?: ServicePlan;
   readonly facts: NodeFacts;
 }
 
@@ -36,6 +39,7 @@ export interface NodeModel {
   readonly name: string;
   readonly tracer: NodeTracer;
   readonly policyPlan: CompiledNode['policyPlan'];
+  readonly servicePlan?: ServicePlan;
   /** All its own. */
   readonly addresses: readonly IpAddress[];
   /** Where the node sends from when it speaks to others. */
@@ -132,7 +136,7 @@ function comparePods(left: Pod, right: Pod): number {
   return `${left.namespace}/${left.name}` < `${right.namespace}/${right.name}` ? -1 : 1;
 }
 
-function makeNode(name: string, { dataplane, policyPlan, facts }: CompiledNode, model: ClusterModel): NodeModel {
+function makeNode(name: string, { dataplane, facts, ...plans }: CompiledNode, model: ClusterModel): NodeModel {
   const podCidrs = model.state.nodes.get(name)?.podCidrs ?? [];
   const addresses = [...(model.state.nodes.get(name)?.addresses ?? []), ...facts.nodeAddresses];
   const own = new Set(addresses);
@@ -154,7 +158,7 @@ function makeNode(name: string, { dataplane, policyPlan, facts }: CompiledNode, 
   return {
     name,
     tracer: new NodeTracer(dataplane, host),
-    policyPlan,
+    ...plans,
     addresses: [...own],
     addressOf: primary,
     attachmentOf: (pod, address) => attachmentOf(pod, address, facts),

@@ -31,8 +31,8 @@ export function modelOf(source: ModelSource): ClusterModel {
     const own = factsOf(source, name);
     const options = optionsOf(name, own);
     const services = options.services ?? likeKubeProxy(name, own);
-    const { dataplane, policyPlan } = compileAll(state, { ...options, services }, own);
-    return { dataplane, policyPlan, facts: own };
+    const { dataplane, policyPlan, servicePlan } = compileAll(state, { ...options, services }, own);
+    return { dataplane, policyPlan, facts: own, ...(servicePlan === undefined ? {} : { servicePlan }) };
   };
   return new ClusterModel({ state, compileNode });
 }

@@ -1,6 +1,7 @@
 /** A refusal by policies in words, with the rule that would have to exist. */
 import type { Mistake, NetworkPolicy } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
+import type { TraceStep } from '../dataplane/trace/step.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { InvestigatedBranch } from './investigate.ts';
@@ -62,12 +63,22 @@ function placeText({ location }: NetworkPolicy, path?: string): string {
   return line === undefined ? '' : ` (${location.file}:${line})`;
 }
 
-/** Policies meet the packet behind the Service. */
+/** Policies meet the packet behind the Service, and behind the node that hides its client. */
 function translationLines({ connection, journey }: InvestigatedBranch): readonly string[] {
-  const { packet } = journey.outcome;
-  if (!packet.isDnat) return [];
-  const seen = joinHostPort(packet.destination, packet.destinationPort ?? 0);
+  const { destination, destinationPort = 0, source } = journey.outcome.packet;
+  const lines: string[] = [];
+  const [seen, asked] = [joinHostPort(destination, destinationPort), joinHostPort(connection.to, connection.port)];
+  if (seen !== asked) lines.push(`Policies see the endpoint ${seen}, not the address ${asked} that was asked for.`);
+  const hiding = journey.hops.find(({ trace }) => trace.path.some(isMasquerade));
+  if (hiding === undefined || source === connection.from.address) return lines;
+  const isExternal = hiding.trace.path.some(({ chain }) => chain.startsWith('KUBE-EXT-'));
+  const hint = isExternal ? ", as externalTrafficPolicy Cluster does; Local keeps the client's address" : '';
   return [
-    `Policies see the endpoint ${seen}, not the address ${joinHostPort(connection.to, connection.port)} that was asked for.`,
+    ...lines,
+    `Policies see the client as ${source}, not as ${connection.from.address}: node ${hiding.node} hides it${hint}.`,
   ];
+}
+
+function isMasquerade(step: TraceStep): boolean {
+  return step.kind === 'rule' && step.rule.action.kind === 'masquerade';
 }

@@ -10,6 +10,7 @@ import type { How, InvestigatedBranch, Investigation } from './investigate.ts';
 import { lastStep, type Origin } from './journey.ts';
 import { nameOfParty } from './names.ts';
 import { outcomeText, ownerText } from './outcome-text.ts';
+import { noEndpointLines } from './no-endpoint-text.ts';
 import type { Paint } from './paint.ts';
 import { plainPaint } from './paint.ts';
 import { refusalLines } from './refusal-text.ts';
@@ -35,7 +36,7 @@ export function renderExplanation(
   if (branches.length > 1) lines.push(...branchLines(model, branches, { paint, verbose }), '');
   if (shown !== undefined) lines.push(...hopLines(shown, { paint, verbose }));
   lines.push(`${verdictText(investigation, paint)}: ${impossible?.reason ?? endText(model, shown)}`);
-  if (shown !== undefined) lines.push(...refusalLines(model, shown, paint));
+  if (shown !== undefined) lines.push(...refusalLines(model, shown, paint), ...noEndpointLines(model, shown));
   return `${lines.join('\n')}\n`;
 }
 

@@ -1,6 +1,6 @@
 /** What explain tells somebody who does not know the chains about Services. */
 import { describe, expect, test } from 'vitest';
-import type { ClusterObject, Service } from '../../src/cluster/objects.ts';
+import type { ClusterObject, Endpoint, Service } from '../../src/cluster/objects.ts';
 import { investigate } from '../../src/explain/investigate.ts';
 import { parseQuestion } from '../../src/explain/question.ts';
 import { renderExplanation } from '../../src/explain/render-text.ts';
@@ -32,7 +32,7 @@ function text(from: string, to: string, { more = [], services }: Choice = {}): s
     conntrackLiberal: false,
     ...services,
   };
-  const model = clusterOf([...objects, ...more], { services: own });
+  const model = clusterOf([...objects, ...more], services === undefined ? {} : { services: own });
   const question = parseQuestion(from, to, { state: model.state, namespace: 'demo' });
   if (!question.ok) return question.message;
   return renderExplanation(model, investigate(model, question.value));
@@ -40,6 +40,16 @@ function text(from: string, to: string, { more = [], services }: Choice = {}): s
 
 function web(more: Partial<Service> = {}, addresses = ['10.88.0.10', '10.88.1.10']): readonly ClusterObject[] {
   return [service('demo/web', '10.96.0.1', more), endpoints('demo/web', addresses)];
+}
+
+/** Every endpoint made into another. */
+function webWith(
+  more: Partial<Service>,
+  change: (endpoint: Endpoint, index: number) => Endpoint,
+): readonly ClusterObject[] {
+  return web(more).map((object) =>
+    object.kind === 'EndpointSlice' ? { ...object, endpoints: object.endpoints.map(change) } : object,
+  );
 }
 
 const nodePort = (number: number) => [
@@ -124,5 +134,58 @@ describe('the endpoints of a connection', () => {
     expect(first).toMatch(/^ {3}0\.10% {2}10\.88\.1\.10:8080 +demo\/api +denied$/);
     expect(others.slice(0, -1).filter((line) => / 0\.10% .* allowed$/.test(line))).toHaveLength(19);
     expect(others.at(-1)).toBe('  and 980 more: all allowed (--verbose lists them)');
+  });
+});
+
+describe('a refusal names what it depends on', () => {
+  const closed = policy('demo/web', { app: 'web' });
+
+  test('policies see the endpoint, on whatever node it is', () => {
+    expect(text('client', 'svc/web:80', { more: [closed, ...web({}, ['10.88.0.10'])] })).toContain(
+      'Policies see the endpoint 10.88.0.10:8080, not the address 10.96.0.1:80 that was asked for.\n',
+    );
+  });
+
+  test('and a client that its entry node hides', () => {
+    const more = [closed, ...web({ type: 'NodePort', ports: nodePort(30_080) }, ['10.88.0.10'])];
+    expect(text('outside', 'node/b:30080', { more })).toContain(
+      "Policies see the client as 192.0.2.2, not as 172.31.254.2: node b hides it, as externalTrafficPolicy Cluster does; Local keeps the client's address.\n",
+    );
+  });
+
+  test('no endpoint can be used: each, and why', () => {
+    const more = webWith({}, (one, index) => {
+      return { ...one, ready: false, serving: false, terminating: index === 1, pod: 'demo/web' };
+    });
+    expect(text('client', 'svc/web:80', { more })).toContain(`
+Service demo/web has no endpoint that can be used:
+  10.88.0.10:8080  demo/web  it is not ready
+  10.88.1.10:8080  demo/web  it terminates, and serves no more
+`);
+  });
+
+  test('none is on the node: where they are', () => {
+    const local = { type: 'NodePort', ports: nodePort(30_080), externalTrafficPolicy: 'Local' } as const;
+    const more = webWith(local, (one) => ({ ...one, nodeName: 'a' }));
+    expect(text('outside', 'node/b:30080', { more })).toContain(`
+Service demo/web has no endpoint that can be used on b:
+  10.88.0.10:8080  it is on a
+  10.88.1.10:8080  it is on a
+`);
+  });
+
+  test('there are none at all', () => {
+    const alone = (more: Partial<Service>) =>
+      text('client', 'svc/web:80', { more: [service('demo/web', '10.96.0.1', more)] });
+    expect(alone({})).toContain(
+      '\nService demo/web has no endpoints: it has no selector, and no EndpointSlice names it\n',
+    );
+    expect(alone({ selector: { app: 'nobody' } })).toContain(
+      '\nService demo/web has no endpoints: its selector app=nobody selects no pod of namespace demo\n',
+    );
+    const named = [{ name: '', protocol: 'TCP', port: 80, targetPort: 'http', nodePort: 0 } as const];
+    expect(alone({ selector: { app: 'web' }, ports: named })).toContain(
+      '  10.88.0.10  demo/web  it has no TCP port called http\n',
+    );
   });
 });

@@ -53,7 +53,7 @@ function transcripts(): readonly (readonly [string, readonly Shown[]])[] {
     if (shown.args[1] === 'up') labs.push([shown.args[2] ?? '', []]);
     labs.at(-1)?.[1].push(shown);
   }
-  if (labs.length < 6) throw new Error(`README shows ${labs.length} labs of Services, expected six at least`);
+  if (labs.length < 7) throw new Error(`README shows ${labs.length} labs of Services, expected seven at least`);
   return labs;
 }
 
