@@ -48,6 +48,8 @@ export interface Backend {
    * Throws RefusedError when the kernel says no, CommandError when the machine does.
    */
   apply(write: KernelWrite): Promise<ApplyResult>;
+  /** What a write needs that comes next can be made ready while the kernel takes the one before. */
+  prepare?(write: KernelWrite): void;
 }
 
 export interface ApplyResult {

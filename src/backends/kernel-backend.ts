@@ -28,8 +28,9 @@ export class KernelBackend implements Backend {
   }
 
   async read({ tables, ipSets }: ReadScope, isFirst = false): Promise<ObservedPart> {
-    const read = await this.#iptables.read(tables, isFirst);
-    return ipSets ? { tables: read, ipSets: await this.#ipSets.read() } : { tables: read };
+    if (!ipSets) return { tables: await this.#iptables.read(tables, isFirst) };
+    const [read, sets] = await Promise.all([this.#iptables.read(tables, isFirst), this.#ipSets.read()]);
+    return { tables: read, ipSets: sets };
   }
 
   /** Sets first: a chain that somebody deleted with its sets cannot be written before them. */
@@ -54,6 +55,10 @@ export class KernelBackend implements Backend {
   /** Whether the kernel takes the text of transactions that leave nothing behind; undefined: run a program to know. */
   attempt(family: IpFamily, text: string): Promise<boolean | undefined> {
     return this.#iptables.attempt(family, text);
+  }
+
+  prepare(write: KernelWrite): void {
+    if ('table' in write) this.#iptables.prepare(write);
   }
 
   async apply(write: KernelWrite): Promise<ApplyResult> {

@@ -302,11 +302,21 @@ export class KernelWriter {
    * has overtaken reads everything again. The first failure of a step counts when all of it was tried.
    */
   async #execute(steps: readonly Step[], apply: (write: KernelWrite) => Promise<void>): Promise<void> {
+    const order = steps.flatMap(({ writes }) => writes);
+    const following = new Map(order.map((write, index) => [write, order[index + 1]]));
     for (const { writes } of steps) {
       const failures: unknown[] = [];
-      for (const write of writes) await apply(write).catch((error: unknown) => failures.push(error));
+      for (const write of writes) {
+        const ahead = setImmediate(() => this.#prepare(following.get(write)));
+        await apply(write).catch((error: unknown) => failures.push(error));
+        clearImmediate(ahead);
+      }
       if (failures.length > 0) throw failures[0];
     }
+  }
+
+  #prepare(write: KernelWrite | undefined): void {
+    if (write !== undefined) this.#backend.prepare?.(write);
   }
 
   async #applyIsolated(write: KernelWrite): Promise<void> {

@@ -1,6 +1,6 @@
 /** Bounded transactions. */
 import { unreachable } from '../lib/unreachable.ts';
-import type { Action, Chain } from './rule.ts';
+import type { Action, Chain, ChainShape } from './rule.ts';
 
 export interface PieceLimits {
   readonly lines: number;
@@ -10,25 +10,19 @@ export interface PieceLimits {
 }
 
 /**
- * iptables-nft-restore (1.8.9): the cost of a transaction grows with the square of its size. 200 chains are about 30 services; 5,000
- * services of 5 endpoints cost a third less than in pieces of 700, and below 200 the transactions themselves cost more than they save.
+ * iptables-nft-restore (1.8.9): the cost of a transaction grows with the square of its size, and for each one the kernel goes through
+ * all chains of the table. 200 chains are about 30 services; at 5,000 services of 5 endpoints 200 to 300 cost least, 50 and 400 more.
  */
 export const nftPieces: PieceLimits = { lines: 5_000, chains: 200, deletesLast: true };
 /** iptables-legacy-restore copies the whole table for each transaction, however small: few and large ones are cheaper. */
 export const legacyPieces: PieceLimits = { lines: 50_000, chains: 20_000 };
-
-/** How large a chain is and where it leads. */
-export interface ChainShape {
-  readonly rules: number;
-  readonly targets: readonly string[];
-}
 
 /** Made once for each chain: there may be 30,000, and many make their rules anew each time they are read. */
 export class ChainShapes {
   readonly #shapes = new Map<Chain, ChainShape>();
 
   of(chain: Chain): ChainShape {
-    const known = this.#shapes.get(chain);
+    const known = chain.shape ?? this.#shapes.get(chain);
     if (known !== undefined) return known;
     const { rules } = chain;
     const shape = { rules: rules.length, targets: rules.flatMap(({ action }) => targetOf(action) ?? []) };
@@ -37,7 +31,10 @@ export class ChainShapes {
   }
 }
 
-/** Chains that others refer to come first, so that nothing ever jumps to what is not there yet. */
+/**
+ * Chains that others refer to come first, so that nothing ever jumps to what is not there yet. A chain comes soon after those it jumps
+ * to: iptables-nft-restore asks the kernel about each chain that a transaction names, once for each transaction.
+ */
 export function leavesFirst(chains: readonly Chain[], shapes = new ChainShapes()): readonly Chain[] {
   const byName = new Map<string, Chain>(chains.map((chain) => [chain.name, chain]));
   const visited = new Set<Chain>();
@@ -51,6 +48,9 @@ export function leavesFirst(chains: readonly Chain[], shapes = new ChainShapes()
     }
     ordered.push(chain);
   };
+  const targets = new Set<string>();
+  for (const chain of chains) for (const name of shapes.of(chain).targets) targets.add(name);
+  for (const chain of chains) if (!targets.has(chain.name)) visit(chain);
   for (const chain of chains) visit(chain);
   return ordered;
 }

@@ -91,6 +91,14 @@ export interface Chain {
   readonly name: ChainName;
   readonly style: ChainStyle;
   readonly rules: readonly Rule[];
+  /** Where it is known without the rules being made. */
+  readonly shape?: ChainShape;
+}
+
+/** How large a chain is and where it leads. */
+export interface ChainShape {
+  readonly rules: number;
+  readonly targets: readonly string[];
 }
 
 /** A rule of ours in one of the kernel's own chains. */

@@ -1,11 +1,19 @@
 /** KUBE-SEP: what leads to one endpoint (kube-proxy.md 1.9). There are tens of thousands, so one keeps what it is made from and no rules. */
 import type { Protocol } from '../cluster/objects.ts';
 import type { ChainName } from '../dataplane/names.ts';
-import type { Chain, Match, Rule } from '../dataplane/rule.ts';
+import type { Chain, ChainShape, Match, Rule } from '../dataplane/rule.ts';
 import { type IpAddress, joinHostPort } from '../lib/ip.ts';
 import { endpointChain } from './names.ts';
 import type { PlannedPort } from './plan.ts';
-import { addressIs, jumpToMarkMasquerade, makeRule, originOf, protocolIs, type RuleText } from './rules.ts';
+import {
+  addressIs,
+  jumpToMarkMasquerade,
+  makeRule,
+  markMasqueradeChain,
+  originOf,
+  protocolIs,
+  type RuleText,
+} from './rules.ts';
 
 /** What the endpoints of a service port share. */
 export interface EndpointText {
@@ -54,8 +62,15 @@ export class EndpointChain implements Chain {
     ];
   }
 
+  get shape(): ChainShape {
+    return endpointShape;
+  }
+
   /** `address:port` */
   get key(): string {
     return joinHostPort(this.address, this.port);
   }
 }
+
+/** The same of all. */
+const endpointShape: ChainShape = { rules: 2, targets: [markMasqueradeChain] };

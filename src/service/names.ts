@@ -1,5 +1,5 @@
 /** Names of KUBE chains, made exactly as kube-proxy makes them (kube-proxy.md 1.12), and those that are ours alone. */
-import { createHash } from 'node:crypto';
+import { hash as digestOf } from 'node:crypto';
 import type { Protocol } from '../cluster/objects.ts';
 import { type ChainName, chainName, chainNameLimit } from '../dataplane/names.ts';
 import { flat } from '../lib/compact.ts';
@@ -36,24 +36,29 @@ export function balanceChain(parent: ChainName, place: string): ChainName {
  */
 export function dispatchChain(base: string, prefix: string): ChainName {
   const room = chainNameLimit - base.length - 1;
-  const id =
-    prefix.length <= room
-      ? prefix
-      : `x${createHash('sha256')
-          .update(prefix)
-          .digest('hex')
-          .slice(0, room - 1)}`;
+  const id = prefix.length <= room ? prefix : `x${digestOf('sha256', prefix).slice(0, room - 1)}`;
   return chainName(`${base}-${id}`);
 }
 
 /** RFC 4648 base32 of the first ten bytes of the SHA-256: five bytes make eight characters. */
 function shortHash(text: string): string {
-  const digest = createHash('sha256').update(text).digest();
-  return flat(...base32(digest.readUIntBE(0, 5)), ...base32(digest.readUIntBE(5, 5)));
+  const digest = digestOf('sha256', text);
+  return flat(base32(digest.slice(0, 10)), base32(digest.slice(10, 20)));
 }
 
-function base32(value: number): readonly string[] {
-  return [35, 30, 25, 20, 15, 10, 5, 0].map((shift) => base32Alphabet.charAt(Math.floor(value / 2 ** shift) % 32));
+/** Ten hex digits, ten bits at a time: a first write makes tens of thousands of names. */
+function base32(digits: string): string {
+  const value = Number.parseInt(digits, 16);
+  const [high, low] = [Math.floor(value / 2 ** 20), value % 2 ** 20];
+  return base32Pair(high >> 10) + base32Pair(high & 1023) + base32Pair(low >> 10) + base32Pair(low & 1023);
+}
+
+function base32Pair(bits: number): string {
+  return base32Pairs[bits] ?? '';
 }
 
 const base32Alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+const base32Pairs: readonly string[] = Array.from(
+  { length: 1024 },
+  (_, bits) => base32Alphabet.charAt(bits >> 5) + base32Alphabet.charAt(bits & 31),
+);

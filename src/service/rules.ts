@@ -52,8 +52,9 @@ export function jump(chain: ChainName): Action {
   return { kind: 'jump', chain };
 }
 
+export const markMasqueradeChain = chainName('KUBE-MARK-MASQ');
 /** Jump here to have the packet masqueraded on its way out. */
-export const jumpToMarkMasquerade: Action = jump(chainName('KUBE-MARK-MASQ'));
+export const jumpToMarkMasquerade: Action = jump(markMasqueradeChain);
 
 /** A rule that a service port asked for, and why. */
 export function originOf(port: PlannedPort, serviceObject: string, note: string): Origin {

@@ -168,7 +168,15 @@ test('leaves first, however deep, and each chain once', () => {
   const c = chainOf('c', ruleOf(jumpTo('d')), ruleOf(jumpTo('elsewhere')));
   const d = chainOf('d');
   expect(leavesFirst([a, b, c, d]).map(({ name }) => name)).toEqual(['d', 'b', 'c', 'a']);
-  expect(leavesFirst([d, c, b, a]).map(({ name }) => name)).toEqual(['d', 'c', 'b', 'a']);
+  expect(leavesFirst([d, c, b, a]).map(({ name }) => name)).toEqual(['d', 'b', 'c', 'a']);
+});
+
+test('a chain comes soon after those it jumps to, wherever they stood', () => {
+  const leaves = ['x1', 'x2', 'y1', 'y2'].map((name) => chainOf(name));
+  const x = chainOf('x', ruleOf(jumpTo('x1')), ruleOf(jumpTo('x2')));
+  const y = chainOf('y', ruleOf(jumpTo('y1')), ruleOf(jumpTo('y2')));
+  const names = leavesFirst([...leaves, x, y]).map(({ name }) => name);
+  expect(names).toEqual(['x1', 'x2', 'x', 'y1', 'y2', 'y']);
 });
 
 test('pieces are bounded by lines and by chains; a chain is never cut', () => {

@@ -48,6 +48,7 @@ export class Iptables {
   readonly #settled = new SettledTables();
   /** Families whose session failed at hooks. */
   readonly #doubted = new Set<IpFamily>();
+  #ready: { readonly write: TableWrite; readonly text: string } | undefined;
 
   constructor(options: IptablesOptions) {
     const { run, variant, families = ipFamilies, ownership } = options;
@@ -149,6 +150,17 @@ export class Iptables {
     return sent === 'untried' ? undefined : sent === 'done';
   }
 
+  /** Makes the text of the write that comes next, so that the program that stays need not wait for it. */
+  prepare(write: TableWrite): void {
+    if (this.#sessions.has(write.family)) this.#ready = { write, text: tableInput(write).text };
+  }
+
+  #textOf(write: TableWrite): string {
+    const ready = this.#ready;
+    this.#ready = undefined;
+    return ready?.write === write ? ready.text : tableInput(write).text;
+  }
+
   /** One transaction. */
   async apply(write: TableWrite): Promise<void> {
     try {
@@ -164,7 +176,7 @@ export class Iptables {
   async #commit(write: TableWrite): Promise<void> {
     const session = this.#sessions.get(write.family);
     if (write.kind === 'write-hooks') return this.#applyHooks(write, session);
-    if (session !== undefined && (await session.commit(tableInput(write).text)) === 'done') return;
+    if (session !== undefined && (await session.commit(this.#textOf(write))) === 'done') return;
     await this.#restore(session === undefined ? write : repeatable(write));
   }
 
@@ -175,7 +187,7 @@ export class Iptables {
   async #applyHooks(write: TableWrite, session: RestoreSession | undefined): Promise<void> {
     const { family, table } = write;
     const isTrusted = session !== undefined && !this.#doubted.has(family);
-    const sent = isTrusted ? await session.commit(tableInput(write).text) : 'untried';
+    const sent = isTrusted ? await session.commit(this.#textOf(write)) : 'untried';
     if (sent === 'untried') {
       await this.#restore(write);
       this.#doubted.delete(family);
