@@ -66,12 +66,16 @@ function detectorOf(config: Config, nodeName: string, state: ClusterState, facts
   }
 }
 
-/** As for kube-proxy, the primary address is the first of its family; where there is none, nothing of that family is chosen. */
 function nodePortAddressesOf({ nodePortAddresses }: Config, addresses: readonly IpAddress[]): readonly Cidr[] {
+  return nodePortAddresses.flatMap((choice) => (choice === primaryAddresses ? primaryCidrs(addresses) : [choice]));
+}
+
+/** As for kube-proxy, the primary address is the first of its family; where there is none, nothing of that family is chosen. */
+export function primaryCidrs(addresses: readonly IpAddress[]): readonly Cidr[] {
   const primary = (['ipv4', 'ipv6'] as const).flatMap(
     (family) => addresses.find((address) => familyOf(address) === family) ?? [],
   );
-  return nodePortAddresses.flatMap((choice) => (choice === primaryAddresses ? primary.map(hostCidr) : [choice]));
+  return primary.map(hostCidr);
 }
 
 /** The addresses that the cluster knows the node by come first; of the others, in the order of the node's interfaces. */

@@ -1,14 +1,16 @@
 /** The cluster as packets meet it, for explain, matrix and test. */
 import { loadConfig } from '../config/load.ts';
-import { compileOptions } from '../agent/compile-options.ts';
+import { compileOptions, primaryCidrs } from '../agent/compile-options.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { CompileOptions } from '../compile/options.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { ClusterModel } from '../explain/cluster-model.ts';
 import type { ModelSource } from '../explain/compile-node.ts';
 import { modelOf } from '../explain/compile-node.ts';
-import { gatewayOf } from '../lib/ip.ts';
+import type { Cidr } from '../lib/ip.ts';
+import { formatCidr, gatewayOf } from '../lib/ip.ts';
 import { decodeCompilerInput } from '../server/state-codec.ts';
+import type { ServiceOptions } from '../service/options.ts';
 import { askAgent } from './agent-client.ts';
 import type { LoadedCluster } from './cluster.ts';
 
@@ -48,6 +50,24 @@ export function optionsElsewhere(
   return {
     ...options,
     nodeName,
-    services: { ...services, ...own, detector: detector.kind === 'nodeCidr' ? { ...detector, cidrs } : detector },
+    services: {
+      ...services,
+      ...own,
+      detector: detector.kind === 'nodeCidr' ? { ...detector, cidrs } : detector,
+      nodePortAddresses: nodePortAddressesElsewhere(services, state, nodeName),
+    },
   };
+}
+
+/** What is the Node's own primary address for the one (`primary`) is another node's own there. */
+function nodePortAddressesElsewhere(
+  { nodeName, nodePortAddresses }: ServiceOptions,
+  state: ClusterState,
+  elsewhere: string,
+): readonly Cidr[] {
+  const [own, others] = [nodeName, elsewhere].map((name) => primaryCidrs(state.nodes.get(name)?.addresses ?? []));
+  const owned = new Set(own?.map(formatCidr));
+  return nodePortAddresses.flatMap((cidr) =>
+    owned.has(formatCidr(cidr)) ? (others ?? []).filter(({ family }) => family === cidr.family) : [cidr],
+  );
 }

@@ -1,6 +1,7 @@
 /** The first packet of a connection on its way through every node it meets; each node has a conntrack of its own. */
-import type { Pod, Protocol } from '../cluster/objects.ts';
+import type { Pod, Protocol, Service } from '../cluster/objects.ts';
 import { entryNodes } from '../cluster/service-names.ts';
+import type { ClusterState } from '../cluster/state.ts';
 import type { Choices } from '../dataplane/trace/branches.ts';
 import type { Packet } from '../dataplane/trace/packet.ts';
 import { packetOf } from '../dataplane/trace/packet.ts';
@@ -38,8 +39,8 @@ export interface Hop {
 export type Outcome =
   | { readonly kind: 'delivered'; readonly to: Place; readonly packet: Packet }
   | { readonly kind: 'refused'; readonly how: 'drop' | 'reject'; readonly node: string; readonly packet: Packet }
-  /** Nobody is at the packet's destination. */
-  | { readonly kind: 'lost'; readonly packet: Packet };
+  /** Nobody is at the packet's destination; `nodePort`: the node is, but does not serve that Service there. */
+  | { readonly kind: 'lost'; readonly packet: Packet; readonly nodePort?: Service };
 
 export type Place =
   | { readonly kind: 'pod'; readonly pod: Pod; readonly node: string }
@@ -76,7 +77,7 @@ export function travel(model: ClusterModel, connection: Connection, options: Jou
     const trace = hops.length === 0 ? startAt(node, from, packet, options) : arriveAt(node, packet, options);
     hops.push({ node: name, trace });
     packet = trace.packet;
-    const next = afterHop(model, node, trace);
+    const next = afterHop(model, node, trace, connection);
     if (typeof next !== 'string') return { hops, outcome: next };
     name = next;
   }
@@ -123,11 +124,23 @@ function arriveAt(node: NodeModel, packet: Packet, options: JourneyOptions): Tra
   return node.tracer.receive(fresh, options);
 }
 
+/** The Service that has the packet's port as nodePort: nothing of the node's own is there. */
+function nodePortOwner({ services }: ClusterState, { destinationPort, protocol }: Packet): Service | undefined {
+  return [...services.values()].find(({ ports }) =>
+    ports.some((one) => one.nodePort === destinationPort && one.protocol.toLowerCase() === protocol),
+  );
+}
+
 /** The name of the next node, or how the journey ended. */
-function afterHop(model: ClusterModel, node: NodeModel, trace: Trace): string | Outcome {
+function afterHop(model: ClusterModel, node: NodeModel, trace: Trace, connection: Connection): string | Outcome {
   const { packet, verdict } = trace;
   if (verdict !== 'accept') return { kind: 'refused', how: verdict, node: node.name, packet };
-  if (trace.exit === 'local') return { kind: 'delivered', to: { kind: 'node', node: node.name }, packet };
+  if (trace.exit === 'local') {
+    const isAsked = packet.destination === connection.to && packet.destinationPort === connection.port;
+    const nodePort = isAsked ? nodePortOwner(model.state, packet) : undefined;
+    if (nodePort !== undefined) return { kind: 'lost', packet, nodePort };
+    return { kind: 'delivered', to: { kind: 'node', node: node.name }, packet };
+  }
   const owner = model.ownerOf(packet.destination);
   switch (owner?.kind) {
     case 'pod': {

@@ -12,7 +12,7 @@ import type { Connection, Journey, Place } from './journey.ts';
 import { lastStep } from './journey.ts';
 import { hasEnded } from './names.ts';
 import { reasonText } from './step-text.ts';
-import { balancerText, nodePortText, unservedText } from './unserved-text.ts';
+import { balancerText, healthCheckText, unservedNodePortText, unservedText } from './unserved-text.ts';
 
 export function outcomeText(model: ClusterModel, { journey, connection }: InvestigatedBranch): string {
   const { outcome } = journey;
@@ -27,6 +27,7 @@ export function outcomeText(model: ClusterModel, { journey, connection }: Invest
       return `${nobody}${where}${step === undefined ? '' : `: ${reasonText(step)}`}`;
     }
     case 'lost':
+      if (outcome.nodePort !== undefined) return unservedNodePortText(outcome.nodePort, outcome.packet);
       return lostText(model, outcome.packet, connection);
     default:
       return unreachable(outcome);
@@ -64,7 +65,7 @@ function deliveredText({ state }: ClusterModel, to: Place, packet: Packet): stri
     case 'pod':
       return `delivered to pod ${keyOf(to.pod)} at ${address}, which sees the client as ${packet.source}`;
     case 'node':
-      return `delivered to node ${to.node} at ${address}, which sees the client as ${packet.source}${after(packet.isDnat ? undefined : nodePortText(state, packet))}`;
+      return `delivered to node ${to.node} at ${address}, which sees the client as ${packet.source}${after(healthCheckText(state, packet))}`;
     case 'outside':
       return `leaves the cluster for ${address}, which sees the client as ${packet.source}${after(balancerText(state, packet.destination))}`;
     case 'itself':

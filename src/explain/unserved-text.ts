@@ -33,19 +33,19 @@ function nodePortsText({ ports }: Service): string {
   return nodePorts.length === 0 ? '' : `, it sends to ${nodePorts.join(', ')}`;
 }
 
-/** What is known of a port of a node's own that a packet was delivered to; undefined: nothing. */
-export function nodePortText(state: ClusterState, packet: Packet): string | undefined {
-  const { destination, destinationPort: port, protocol } = packet;
-  if (port === undefined) return undefined;
-  for (const service of state.services.values()) {
-    if (service.healthCheckNodePort === port && protocol === 'tcp')
-      return `the health check of Service ${keyOf(service)} answers there`;
-    const isNodePort = service.ports.some((one) => one.nodePort === port && one.protocol.toLowerCase() === protocol);
-    if (!isNodePort) continue;
-    const name = `${joinHostPort(destination, port)} is not served, though Service ${keyOf(service)} has that nodePort`;
-    return `${name}: ${whyNoNodePort(service, destination)}`;
-  }
-  return undefined;
+/** A nodePort of `service` that no rule took. */
+export function unservedNodePortText(service: Service, { destination, destinationPort = 0 }: Packet): string {
+  const place = joinHostPort(destination, destinationPort);
+  return `${place} is not served, though Service ${keyOf(service)} has that nodePort: ${whyNoNodePort(service, destination)}`;
+}
+
+/** Of a port of a node's own; undefined: no health check is there. */
+export function healthCheckText(state: ClusterState, { destinationPort, protocol }: Packet): string | undefined {
+  if (protocol !== 'tcp') return undefined;
+  const service = [...state.services.values()].find(
+    ({ healthCheckNodePort }) => healthCheckNodePort === destinationPort,
+  );
+  return service === undefined ? undefined : `the health check of Service ${keyOf(service)} answers there`;
 }
 
 function whyNoNodePort(service: Service, address: IpAddress): string {

@@ -27,6 +27,12 @@ test('another node has its own name, addresses and networks, and the same choice
   });
 });
 
+test('nodePorts at the addresses of the Node alone are at those of the other Node there', () => {
+  const nodePortAddresses = [cidr('192.0.2.1/32'), cidr('10.0.0.0/8')];
+  const elsewhere = optionsElsewhere({ ...own, services: { ...own.services, nodePortAddresses } }, state, 'b', facts);
+  expect(elsewhere.services?.nodePortAddresses).toEqual([cidr('192.0.2.2/32'), cidr('10.0.0.0/8')]);
+});
+
 test.each([
   ['manifests: as in a lab, pods send to the first address of their network', true, ['192.0.2.1', '10.1.0.1']],
   ['an API server: nothing is known of the wiring', false, ['192.0.2.1']],

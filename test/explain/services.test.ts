@@ -95,7 +95,9 @@ describe('a Service that is not served where it is asked', () => {
       more: web({ type: 'NodePort', ports: nodePort(30_080) }),
       services,
     });
-    expect(said).toContain(`; ${address}:30080 is not served, though Service demo/web has that nodePort: ${why}\n`);
+    expect(said).toContain(
+      `DENIED (nobody is there): ${address}:30080 is not served, though Service demo/web has that nodePort: ${why}\n`,
+    );
   });
 
   test('the port of the health check', () => {
