@@ -49,8 +49,14 @@ const objects = [
 ].join('---\n');
 
 const policies = [
-  policy('open', 'ingress: [{ from: [{ ipBlock: { cidr: 172.31.254.2/32 } }], ports: [{ port: 8080 }] }]'),
-  policy('shut', 'ingress: [{ from: [{ ipBlock: { cidr: 172.31.254.64/26 } }] }]'),
+  policy(
+    'open',
+    'ingress: [{ from: [{ ipBlock: { cidr: 172.31.254.2/32 } }, { ipBlock: { cidr: "fd00:172:31:254::2/128" } }], ports: [{ port: 8080 }] }]',
+  ),
+  policy(
+    'shut',
+    'ingress: [{ from: [{ ipBlock: { cidr: 172.31.254.64/26 } }, { ipBlock: { cidr: "fd00:172:31:254:1::/80" } }] }]',
+  ),
   policy('friendly', 'ingress: [{ from: [{ podSelector: { matchLabels: { app: friend } } }] }]'),
   policy(
     'mute',
@@ -89,13 +95,15 @@ const egressOnly = parseFlows(
 );
 
 const choices = [
-  { cni: 'ptp', iptables: 'nft' },
-  { cni: 'bridge', iptables: 'legacy' },
-  { cni: 'bridge', iptables: 'nft' },
+  { cni: 'ptp', iptables: 'nft', ipFamilies: ['ipv4'] },
+  { cni: 'bridge', iptables: 'legacy', ipFamilies: ['ipv4'] },
+  { cni: 'bridge', iptables: 'nft', ipFamilies: ['ipv4'] },
+  { cni: 'ptp', iptables: 'legacy', ipFamilies: ['ipv6'] },
+  { cni: 'bridge', iptables: 'nft', ipFamilies: ['ipv6'] },
 ] as const;
 
 for (const choice of choices) {
-  describeKernel(`Services and policies, ${choice.cni}, ${choice.iptables}`, () => {
+  describeKernel(`Services and policies, ${choice.cni}, ${choice.iptables}, ${choice.ipFamilies.join()}`, () => {
     let lab: TestLab;
     beforeAll(async () => {
       lab = await testLab({ 'cluster.yaml': objects, 'policies.yaml': policies }, choice);
