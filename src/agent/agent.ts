@@ -9,6 +9,7 @@ import type { TableName } from '../dataplane/rule.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { formatDiagnostic } from '../lib/diagnostic.ts';
 import { EventFlag } from '../lib/event-flag.ts';
+import { sameValue } from '../lib/same-value.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { NodePortOptions } from '../service/nodeport-addresses.ts';
 import type { ServicePlan } from '../service/plan.ts';
@@ -96,6 +97,8 @@ export class Agent {
   /** What others do to the rules can be told apart from what the first write does. */
   readonly #rulesMayBeFollowed = new EventFlag();
   #diagnostics: readonly Diagnostic[] = [];
+  /** What the objects were last told. */
+  #reported: readonly Diagnostic[] = [];
   #failures = 0;
   #lastFailure: Failure | undefined;
 
@@ -310,6 +313,7 @@ export class Agent {
       await clock.sleep(driftCheckSeconds * 1000, signal);
       await node.checkSettings?.();
       services?.checkSettings();
+      if (!sameValue(this.diagnostics, this.#reported)) this.#report();
       const dataplane = this.desired.compiler?.dataplane;
       if (dataplane === undefined || !(await this.kernel.seesDrift(dataplane))) continue;
       this.kernel.lookNext();
@@ -320,7 +324,13 @@ export class Agent {
   #publish(diagnostics: readonly Diagnostic[]): void {
     this.#diagnostics = diagnostics;
     this.#diagnosticLog.update(diagnostics);
-    this.#parts.reporter?.update(diagnostics, (object) => findObject(this.state, object));
+    this.#report();
+  }
+
+  /** On the objects themselves, also what is found out beside the loop: a health check without a socket. */
+  #report(): void {
+    this.#reported = this.diagnostics;
+    this.#parts.reporter?.update(this.#reported, (object) => findObject(this.state, object));
   }
 
   #tellRepair(places: readonly string[]): void {

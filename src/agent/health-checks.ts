@@ -129,7 +129,7 @@ export class HealthChecks {
       this.#options.logger.warn({ part: 'services', service: key, port, message }, 'health check was not opened');
     }
     this.#problems.set(id, {
-      severity: 'warning',
+      severity: 'error',
       object: describeObject(service),
       path: 'spec.healthCheckNodePort',
       message,

@@ -182,7 +182,7 @@ test('a port that another program has is a warning, and is tried again', async (
   await set(balanced(), ends(here));
   expect(keeper.diagnostics).toEqual([
     {
-      severity: 'warning',
+      severity: 'error',
       object: 'Service ns/web',
       path: 'spec.healthCheckNodePort',
       message: `nobody answers the load balancer's health checks here: port ${port} of 127.0.0.1: already in use by another process`,

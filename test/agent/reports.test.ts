@@ -1,15 +1,22 @@
 /** What people are told by Events: the agent with its own recorders on an API server that is strict about them. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { AgentParts } from '../../src/agent/agent.ts';
+import { ServiceKeeper } from '../../src/agent/service-keeper.ts';
 import type { ClusterObject } from '../../src/cluster/objects.ts';
 import { EventRecorder } from '../../src/kube/event-recorder.ts';
 import { KubeClient } from '../../src/kube/kube-client.ts';
 import { RepairRecorder } from '../../src/kube/repair-recorder.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { systemClock } from '../../src/telemetry/system-clock.ts';
 import { FakeKernel } from '../fakes/kernel.ts';
 import { FakeKubeApi } from '../fakes/kube-api.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
+import { TrackedFlows } from '../fakes/tracked-flows.ts';
+import { seedOptions } from '../compile/seed-cluster.ts';
+import { cidr, endpoint, options, service, slice } from '../service/fixtures.ts';
 import { openAccess } from '../kube/following.ts';
 import type { StartedAgent } from './agent-fixture.ts';
 import { run, seedChanges, set, startAgent, stopAgent } from './agent-fixture.ts';
@@ -106,6 +113,54 @@ test.each([
   await run(started);
   await untilEvents(1);
   expect(events()[0]).toMatchObject({ note: 'is not understood', regarding });
+});
+
+test('119: a health check port that another program has is told on its Service, and no more once it is open', async () => {
+  const squatter = createServer();
+  const port = await new Promise<number>((resolve) => {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP socket has one
+    squatter.listen(0, '127.0.0.1', () => resolve((squatter.address() as AddressInfo).port));
+  });
+  const clock = new ManualClock();
+  const keeper = new ServiceKeeper({
+    conntrack: new TrackedFlows(),
+    families: ['ipv4'],
+    cpus: 2,
+    ensureSysctls: () => Promise.resolve({ changes: [], problems: [] }),
+    memory: { remember: () => Promise.resolve() },
+    frontendMemory: { read: () => Promise.resolve([]), remember: () => Promise.resolve() },
+    clock,
+    logger: createLogger('error', { write: () => undefined }),
+    metrics: createMetrics(),
+  });
+  const services = { ...options, nodeName: 'minikube', nodePortAddresses: [cidr('127.0.0.0/8')] };
+  started = startAgent(new FakeKernel(), {
+    ...reporters(),
+    services: keeper,
+    compileOptions: () => ({ ...seedOptions, services }),
+  });
+  const shape = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: port } as const;
+  const web = service('default/web', { ...shape, loadBalancerIps: ['203.0.113.1'] });
+  const changes = [set(nodeObject), ...seedChanges(), set(web), set(slice('default/web', [endpoint('10.0.0.1')]))];
+  started.source.deliver({ changes, synced: true });
+  await run(started);
+  await vi.waitFor(async () => {
+    await clock.advance(10);
+    expect(keeper.diagnostics).toHaveLength(1);
+  });
+  await run(started, 5000);
+  await untilEvents(1);
+  expect(events()[0]).toMatchObject({
+    regarding: { kind: 'Service', namespace: 'default', name: 'web' },
+    note: expect.stringContaining(`port ${port} of 127.0.0.1: already in use`),
+  });
+  await new Promise((resolve) => squatter.close(resolve));
+  await vi.waitFor(async () => {
+    await clock.advance(10_000);
+    expect(keeper.diagnostics).toEqual([]);
+  });
+  await run(started, 5000);
+  await noMore();
 });
 
 test.each(['Pod default/gone', 'Deployment default/db', 'nothing'])(
