@@ -10,6 +10,7 @@ import { modelOf } from '../explain/compile-node.ts';
 import type { Cidr } from '../lib/ip.ts';
 import { formatCidr, gatewayOf } from '../lib/ip.ts';
 import { decodeCompilerInput } from '../server/state-codec.ts';
+import { clusterDefaults } from '../manifests/defaults.ts';
 import type { ServiceOptions } from '../service/options.ts';
 import { askAgent } from './agent-client.ts';
 import type { LoadedCluster } from './cluster.ts';
@@ -32,7 +33,8 @@ export async function modelSource({ state, socket, isLab = false }: LoadedCluste
   }
   const config = loadConfig({ flags: { ipFamilies: 'ipv4,ipv6' }, environment: {} });
   const optionsOf: ModelSource['optionsOf'] = (nodeName, facts) => compileOptions(config, nodeName, state, facts);
-  return { state, optionsOf, hasPodGateways: isLab };
+  if (!isLab) return { state, optionsOf };
+  return { state, optionsOf, hasPodGateways: true, serviceCidrs: Object.values(clusterDefaults().serviceCidr) };
 }
 
 /** Of one agent's settings those of another node's: what is the node's own is another's there. */

@@ -24,13 +24,14 @@ export function branchLines(
     const place = joinHostPort(destination, destinationPort ?? 0);
     return { percent: percentText(branch), place, name: ownerText(model, destination), branch };
   });
+  const percentWidth = Math.max(6, ...rows.map(({ percent }) => percent.length));
   const width = Math.max(...rows.map(({ place }) => place.length));
   const nameWidth = Math.max(...rows.map(({ name }) => name.length));
   return [
     `One of ${branches.length} endpoints is chosen for ${whomText(model, branches)}:`,
     ...rows.map(
       ({ percent, place, name, branch }) =>
-        `  ${percent}  ${place.padEnd(width)}  ${name.padEnd(nameWidth)}  ${answerText(branch.verdict, paint)}`,
+        `  ${percent.padStart(percentWidth)}  ${place.padEnd(width)}  ${name.padEnd(nameWidth)}  ${answerText(branch.verdict, paint)}`,
     ),
     ...(rest.length === 0 ? [] : [`  and ${rest.length} more: ${countText(rest)} (--verbose lists them)`]),
   ];
@@ -63,7 +64,7 @@ function whomText({ state }: ClusterModel, [first]: readonly InvestigatedBranch[
 /** Two digits at least, however many endpoints there are. */
 function percentText({ probability }: InvestigatedBranch): string {
   const percent = shareToNumber(probability) * 100;
-  return `${percent < 1 ? percent.toPrecision(2) : percent.toFixed(1)}%`.padStart(6);
+  return `${percent < 1 ? percent.toPrecision(2) : percent.toFixed(1)}%`;
 }
 
 function answerText(verdict: Answer, paint: Paint): string {

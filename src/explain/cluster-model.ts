@@ -27,6 +27,8 @@ export interface ClusterModelOptions {
   readonly compileNode: (name: string) => CompiledNode;
   /** Clients outside the cluster, one of a family; the lab's by default. */
   readonly outside?: readonly IpAddress[];
+  /** Where ClusterIPs come from, if no ServiceCIDR says it; absent: nobody knows. */
+  readonly serviceCidrs?: readonly Cidr[];
 }
 
 /** How a pod's packets reach its node's network stack. */
@@ -68,14 +70,17 @@ export class ClusterModel {
   readonly #nodes = new Map<string, NodeModel>();
   readonly #owners: ReadonlyMap<IpAddress, AddressOwner>;
   readonly #podCidrs: readonly Cidr[];
+  readonly #serviceCidrs: readonly Cidr[];
 
-  constructor({ state, compileNode, outside }: ClusterModelOptions) {
+  constructor({ state, compileNode, outside, serviceCidrs = [] }: ClusterModelOptions) {
     this.state = state;
     this.#compileNode = compileNode;
     this.nodeNames = nodeNamesOf(state);
     this.outside = outside ?? defaultOutside.flatMap((text) => parseIp(text) ?? []);
     this.#owners = ownersOf(state);
     this.#podCidrs = [...state.nodes.values()].flatMap(({ podCidrs }) => podCidrs);
+    const stated = [...state.serviceCidrs.values()].flatMap(({ cidrs }) => cidrs);
+    this.#serviceCidrs = stated.length > 0 ? stated : serviceCidrs;
   }
 
   node(name: string): NodeModel {
@@ -93,6 +98,11 @@ export class ClusterModel {
   /** Where a pod would be: an address there that nobody owns is nobody's. */
   isInPodCidr(address: IpAddress): boolean {
     return this.#podCidrs.some((cidr) => cidrContains(cidr, address));
+  }
+
+  /** Where a ClusterIP would be. */
+  isInServiceCidr(address: IpAddress): boolean {
+    return this.#serviceCidrs.some((cidr) => cidrContains(cidr, address));
   }
 
   /** An address for pods that no pod has, nor a node that a packet has met: whatever refuses a packet to it, nobody would have been there. */

@@ -5,6 +5,7 @@ import type { CompileOptions } from '../compile/options.ts';
 import { syntheticFacts } from '../compile/synthetic-facts.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
+import type { Cidr } from '../lib/ip.ts';
 import type { NodePortOptions } from '../service/nodeport-addresses.ts';
 import type { ServiceOptions } from '../service/options.ts';
 import type { ServicePlan } from '../service/plan.ts';
@@ -19,6 +20,8 @@ export interface ModelSource {
   readonly facts?: ReadonlyMap<string, NodeFacts>;
   /** Of nodes without facts: they have the first address of their pod networks. */
   readonly hasPodGateways?: boolean;
+  /** Where ClusterIPs come from, if no ServiceCIDR says it. */
+  readonly serviceCidrs?: readonly Cidr[];
 }
 
 /**
@@ -26,7 +29,7 @@ export interface ModelSource {
  * through the chains that kube-proxy would have: the same names, the same endpoints.
  */
 export function modelOf(source: ModelSource): ClusterModel {
-  const { state, optionsOf } = source;
+  const { state, optionsOf, serviceCidrs = [] } = source;
   const compileNode = (name: string): CompiledNode => {
     const own = factsOf(source, name);
     const options = optionsOf(name, own);
@@ -34,7 +37,7 @@ export function modelOf(source: ModelSource): ClusterModel {
     const { dataplane, policyPlan, servicePlan } = compileAll(state, { ...options, services }, own);
     return { dataplane, policyPlan, facts: own, ...(servicePlan === undefined ? {} : { servicePlan }) };
   };
-  return new ClusterModel({ state, compileNode });
+  return new ClusterModel({ state, compileNode, serviceCidrs });
 }
 
 /** What a node does with every Service, and what is wrong with them. */

@@ -153,7 +153,7 @@ function afterHop(model: ClusterModel, node: NodeModel, trace: Trace, connection
     case 'service':
       return { kind: 'lost', packet };
     default:
-      return model.isInPodCidr(packet.destination)
+      return model.isInPodCidr(packet.destination) || model.isInServiceCidr(packet.destination)
         ? { kind: 'lost', packet }
         : { kind: 'delivered', to: { kind: 'outside' }, packet };
   }

@@ -105,7 +105,8 @@ function outerText({ ports, externalIps, loadBalancerIngress }: Service): string
 function nobodyText(model: ClusterModel, { destination }: Packet): string {
   const ended = endedPod(model, destination);
   if (ended !== undefined) return `pod ${keyOf(ended)}, which had ${destination}, has ended (${ended.phase})`;
-  return balancerText(model.state, destination) ?? `nobody has the address ${destination}`;
+  const who = model.isInServiceCidr(destination) ? 'no Service' : 'nobody';
+  return balancerText(model.state, destination) ?? `${who} has the address ${destination}`;
 }
 
 function endedPod(model: ClusterModel, address: IpAddress): Pod | undefined {

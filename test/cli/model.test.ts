@@ -1,6 +1,7 @@
 /** What an agent tells of itself, made into what other nodes' agents would be told. */
 import { expect, test } from 'vitest';
 import { loadModel, optionsElsewhere } from '../../src/cli/model.ts';
+import { travel } from '../../src/explain/journey.ts';
 import { clusterOf, cidr, ip, node } from '../lab/cluster.ts';
 import { options as services } from '../service/fixtures.ts';
 import { options } from '../explain/cluster-fixture.ts';
@@ -39,4 +40,13 @@ test.each([
 ])('%s', async (_, isLab, addresses) => {
   const model = await loadModel({ state, diagnostics: [], isLab });
   expect(model.node('a').addresses).toEqual(addresses);
+});
+
+test.each([
+  ['manifests: an address that no Service has is nobody’s, as in a lab', true, 'lost'],
+  ['an API server without ServiceCIDRs: it may be anybody’s', false, 'delivered'],
+])('%s', async (_, isLab, expected) => {
+  const model = await loadModel({ state, diagnostics: [], isLab });
+  const from = { kind: 'node', node: 'a', address: ip('192.0.2.1') } as const;
+  expect(travel(model, { from, to: ip('10.96.1.1'), port: 80, protocol: 'TCP' }).outcome.kind).toBe(expected);
 });

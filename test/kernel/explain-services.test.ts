@@ -108,6 +108,7 @@ const questions: readonly (readonly [string, string])[] = [
   ['client', 'svc/multi:http'],
   ['client', 'svc/multi:dns'],
   ['client', 'svc/multi:81'],
+  ['client', '10.96.255.254:80'],
   ['web-1', 'svc/multi:http'],
   ['node/node1', 'svc/multi:http'],
   ['outside', 'node/node2:30080'],
