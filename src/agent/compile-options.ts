@@ -42,24 +42,29 @@ function serviceOptions(config: Config, nodeName: string, state: ClusterState, f
   };
 }
 
-/** Where no CIDR of the cluster is known, the pods themselves are; a detector that knows nothing to look for is none. */
+/**
+ * Where no CIDR of the cluster is known, or more than a rule can name, the pods themselves are: all but the first would be taken for
+ * strangers and masqueraded. A detector that knows nothing to look for is none.
+ */
 function detectorOf(config: Config, nodeName: string, state: ClusterState, facts: NodeFacts): LocalTrafficDetector {
   switch (config.localTrafficDetector) {
     case 'clusterCidr':
-      return config.clusterCidrs.length === 0
-        ? { kind: 'localPods' }
-        : { kind: 'clusterCidr', cidrs: config.clusterCidrs };
+      return isOneOfEachFamily(config.clusterCidrs)
+        ? { kind: 'clusterCidr', cidrs: config.clusterCidrs }
+        : { kind: 'localPods' };
     case 'nodeCidr': {
       const cidrs = state.nodes.get(nodeName)?.podCidrs ?? [];
       return cidrs.length === 0 ? { kind: 'none' } : { kind: 'nodeCidr', cidrs };
     }
     case 'interfacePrefix': {
-      const [prefix] = config.interfacePrefixes;
-      return prefix === undefined ? { kind: 'none' } : { kind: 'interfacePrefix', prefix };
+      const [prefix, ...others] = config.interfacePrefixes;
+      if (prefix === undefined) return { kind: 'none' };
+      return others.length > 0 ? { kind: 'localPods' } : { kind: 'interfacePrefix', prefix };
     }
     case 'bridge': {
-      const bridged = [...facts.bindings.values()].find((binding) => binding.kind === 'bridged');
-      return bridged === undefined ? { kind: 'none' } : { kind: 'bridge', name: bridged.bridge };
+      const bridges = [...facts.bindings.values()].flatMap((one) => (one.kind === 'bridged' ? one.bridge : []));
+      const [name] = bridges.toSorted();
+      return name === undefined ? { kind: 'none' } : { kind: 'bridge', name };
     }
     default:
       return { kind: config.localTrafficDetector };
@@ -68,6 +73,10 @@ function detectorOf(config: Config, nodeName: string, state: ClusterState, facts
 
 function nodePortAddressesOf({ nodePortAddresses }: Config, addresses: readonly IpAddress[]): readonly Cidr[] {
   return nodePortAddresses.flatMap((choice) => (choice === primaryAddresses ? primaryCidrs(addresses) : [choice]));
+}
+
+function isOneOfEachFamily(cidrs: readonly Cidr[]): boolean {
+  return cidrs.length > 0 && new Set(cidrs.map(({ family }) => family)).size === cidrs.length;
 }
 
 /** As for kube-proxy, the primary address is the first of its family; where there is none, nothing of that family is chosen. */

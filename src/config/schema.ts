@@ -86,7 +86,9 @@ export const configSchema = z.strictObject({
   localTrafficDetector: z
     .enum(['clusterCidr', 'nodeCidr', 'bridge', 'interfacePrefix', 'localPods', 'none'])
     .default('clusterCidr')
-    .describe('How traffic of local pods is told from other traffic, for Services. Without clusterCidrs: localPods.'),
+    .describe(
+      'How traffic of local pods is told from other traffic, for Services. Without clusterCidrs, or with several of a family (or several interfacePrefixes): localPods.',
+    ),
   httpAddress: z
     .union([z.ipv4(), z.ipv6()])
     .optional()

@@ -65,6 +65,16 @@ test('without --service-proxy, Services are somebody else’s', () => {
 test.each([
   ['cluster CIDRs', { clusterCidrs: '10.9.0.0/16' }, { kind: 'clusterCidr', cidrs: [{ address: '10.9.0.0' }] }],
   ['the pods themselves where no CIDR is known', {}, { kind: 'localPods' }],
+  [
+    'one cluster CIDR of each family',
+    { clusterCidrs: '10.9.0.0/16,fd09::/48' },
+    { kind: 'clusterCidr', cidrs: [{ address: '10.9.0.0' }, { address: 'fd09::' }] },
+  ],
+  [
+    'the pods themselves where a family has several CIDRs: no rule can name two',
+    { clusterCidrs: '10.9.0.0/16,fd09::/48,10.10.0.0/16' },
+    { kind: 'localPods' },
+  ],
   ['the pods themselves', { localTrafficDetector: 'localPods', clusterCidrs: '10.9.0.0/16' }, { kind: 'localPods' }],
   ["the node's CIDRs", { localTrafficDetector: 'nodeCidr' }, { kind: 'nodeCidr', cidrs: nodeObject.podCidrs }],
   [
@@ -72,10 +82,20 @@ test.each([
     { localTrafficDetector: 'interfacePrefix', interfacePrefixes: 'cali' },
     { kind: 'interfacePrefix', prefix: 'cali' },
   ],
-  ['the bridge that the pods are behind', { localTrafficDetector: 'bridge' }, { kind: 'bridge', name: 'cni0' }],
+  [
+    'the pods themselves where there are several prefixes',
+    { localTrafficDetector: 'interfacePrefix', interfacePrefixes: 'cali,eni' },
+    { kind: 'localPods' },
+  ],
+  [
+    'the bridge that the pods are behind, of several the first by name',
+    { localTrafficDetector: 'bridge' },
+    { kind: 'bridge', name: 'cni0' },
+  ],
   ['none', { localTrafficDetector: 'none' }, { kind: 'none' }],
 ])('local traffic is told by %s', (_name, flags, detector) => {
-  const { services } = optionsFor({ serviceProxy: true, ...flags }, [{ kind: 'bridged', bridge: 'cni0' }]);
+  const bridged = ['cni1', 'cni0', 'cni2'].map((bridge) => ({ kind: 'bridged', bridge }) as const);
+  const { services } = optionsFor({ serviceProxy: true, ...flags }, bridged);
   expect(services?.detector).toMatchObject(detector);
   expect(services).toMatchObject({ nodeAddresses: nodeObject.addresses, conntrackLiberal: true });
 });
