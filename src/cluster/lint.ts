@@ -5,7 +5,8 @@ import { cidrContains, formatCidr } from '../lib/ip.ts';
 import { lintDns } from './lint-dns.ts';
 import { lintNamedPorts } from './lint-named-ports.ts';
 import { peersOf, PodsOfCluster, warn } from './lint-lookup.ts';
-import type { NetworkPolicy, PolicyPeer, Service } from './objects.ts';
+import { lintServices } from './lint-services.ts';
+import type { NetworkPolicy, PolicyPeer } from './objects.ts';
 import { describeObject, keyOf } from './objects.ts';
 import { isEmptySelector } from './selector.ts';
 import type { ClusterState } from './state.ts';
@@ -15,13 +16,21 @@ export interface LintRanges {
   readonly serviceCidrs: readonly Cidr[];
 }
 
-/** `ranges`: those that hold where no ServiceCIDR is stated. Sorted by object. From scratch every time: for commands and status, not for every change. */
-export function lintCluster(state: ClusterState, { podCidrs, serviceCidrs }: LintRanges): readonly Diagnostic[] {
+const nothingRefused: ReadonlySet<string> = new Set();
+
+/**
+ * `ranges`: those that hold where no ServiceCIDR is stated. `refused`: objects (`Kind namespace/name`) that are not in the state because
+ * they are wrong, which is said elsewhere. Sorted by object. From scratch every time: for commands and status, not for every change.
+ */
+export function lintCluster(
+  state: ClusterState,
+  { podCidrs, serviceCidrs }: LintRanges,
+  refused = nothingRefused,
+): readonly Diagnostic[] {
   const stated = [...state.serviceCidrs.values()].flatMap(({ cidrs }) => cidrs);
   const ranges = { podCidrs, serviceCidrs: stated.length > 0 ? stated : serviceCidrs };
   const pods = new PodsOfCluster(state);
   const policies = [...state.networkPolicies.values()].toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));
-  const services = [...state.services.values()].toSorted((left, right) => (keyOf(left) < keyOf(right) ? -1 : 1));
   return [
     ...policies.flatMap((policy) => [
       ...lintSelection(policy, pods),
@@ -29,7 +38,7 @@ export function lintCluster(state: ClusterState, { podCidrs, serviceCidrs }: Lin
       ...lintNamedPorts(policy, pods),
     ]),
     ...lintDns(policies, pods),
-    ...services.flatMap((service) => [...lintClusterIps(service, stated), ...lintService(service, pods)]),
+    ...lintServices(state, { pods, serviceCidrs: stated, refused }),
   ];
 }
 
@@ -87,23 +96,6 @@ function lintBlock(
     found.push(warn(policy, place, message));
   }
   return found;
-}
-
-/** The API server refuses such an address, unless the ranges have changed since. */
-function lintClusterIps(service: Service, serviceCidrs: readonly Cidr[]): readonly Diagnostic[] {
-  if (serviceCidrs.length === 0) return [];
-  const outside = service.clusterIps.filter((address) => !serviceCidrs.some((cidr) => cidrContains(cidr, address)));
-  const path = service.location?.lines.has('spec.clusterIPs') === true ? 'spec.clusterIPs' : 'spec.clusterIP';
-  return outside.map((address) =>
-    warn(service, path, `${address} is outside of every ServiceCIDR (${serviceCidrs.map(formatCidr).join(', ')})`),
-  );
-}
-
-function lintService(service: Service, pods: PodsOfCluster): readonly Diagnostic[] {
-  const { selector, namespace } = service;
-  if (selector === undefined || service.type === 'ExternalName') return [];
-  const selected = pods.inNamespace(namespace, { matchLabels: selector, matchExpressions: [] });
-  return selected.length > 0 ? [] : [warn(service, 'spec.selector', `selects no pod of namespace ${namespace}`)];
 }
 
 function overlaps(left: Cidr, right: Cidr): boolean {

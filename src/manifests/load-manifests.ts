@@ -22,9 +22,11 @@ export async function loadManifests(directory: string, defaults: ClusterDefaults
   const filled = new ClusterFiller(defaults).fillKinds(merger.byKind);
   const state = new ClusterStore();
   state.apply(filled.objects.map((object) => ({ type: 'set', object })));
-  const lint = lintCluster(state, {
+  const found = [...merger.diagnostics, ...filled.diagnostics];
+  const ranges = {
     podCidrs: defaults.ipFamilies.map((family) => defaults.podCidr[family]),
     serviceCidrs: defaults.ipFamilies.map((family) => defaults.serviceCidr[family]),
-  });
-  return { state, diagnostics: [...merger.diagnostics, ...filled.diagnostics, ...lint] };
+  };
+  const refused = found.flatMap(({ severity, object }) => (severity === 'error' ? (object ?? []) : []));
+  return { state, diagnostics: [...found, ...lintCluster(state, ranges, new Set(refused))] };
 }

@@ -13,7 +13,7 @@ import type {
   Service,
 } from '../../src/cluster/objects.ts';
 import { ClusterStore } from '../../src/cluster/state.ts';
-import { service as serviceFixture } from '../service/fixtures.ts';
+import { endpoint, service as serviceFixture, slice as sliceFixture } from '../service/fixtures.ts';
 import { cidr } from '../addresses.ts';
 
 const ranges = { podCidrs: [cidr('10.88.0.0/16')], serviceCidrs: [cidr('10.96.0.0/16')] };
@@ -132,6 +132,33 @@ test('a Service that selects nothing', () => {
   expect(lint(service, pod('web'))).toEqual([]);
   const { selector: _selector, ...bare } = service;
   expect(lint(bare)).toEqual([]);
+});
+
+test('a named target port that no selected pod has', () => {
+  const http = (name: string) => [{ name, port: 8080, protocol: 'TCP' } as const];
+  const service = serviceFixture('default/web', {
+    selector: { app: 'web' },
+    ports: [
+      { name: 'a', targetPort: 'http' },
+      { name: 'b', port: 81, targetPort: 8080 },
+    ],
+  });
+  const said = [
+    'Service default/web spec.ports[0].targetPort: no pod that spec.selector selects has a TCP port called http',
+  ];
+  expect(lint(service, pod('web', { ports: http('https') }))).toEqual(said);
+  expect(lint(service, pod('web', { ports: http('http') }))).toEqual([]);
+  const udp = [{ name: 'http', port: 8080, protocol: 'UDP' } as const];
+  expect(lint(service, pod('web', { ports: udp }))).toEqual(said);
+});
+
+test('a slice of a Service that there is not', () => {
+  const slice = sliceFixture('default/web', [endpoint('10.1.0.1')]);
+  expect(lint(slice)).toEqual([
+    `EndpointSlice default/${slice.name} metadata.labels.kubernetes.io/service-name: no Service is called default/web: nobody reaches the slice's endpoints`,
+  ]);
+  expect(lint(slice, serviceFixture('default/web'))).toEqual([]);
+  expect(lint({ ...slice, service: '' })).toEqual([]);
 });
 
 test.each<[string, Partial<NetworkPolicy>, readonly string[]]>([
