@@ -74,6 +74,12 @@ export const configurations: readonly Configuration[] = [
     sluice: [...byCidr.sluice, '--node-port-addresses', chosenAndLocalhost.join(',')],
   },
   {
+    name: 'primary node port addresses',
+    wiring: 'ptp',
+    kubeProxy: { ...byCidr.kubeProxy, nodePortAddresses: ['primary'] },
+    sluice: [...byCidr.sluice, '--node-port-addresses', 'primary'],
+  },
+  {
     name: 'no node ports on localhost',
     wiring: 'ptp',
     kubeProxy: { ...byCidr.kubeProxy, iptables: { localhostNodePorts: false } },
