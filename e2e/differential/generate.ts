@@ -121,7 +121,7 @@ function generateService(draw: Draw, name: string, kind: Exclude<Kind, 'External
       ...(kind === 'LoadBalancer' ? { allocateLoadBalancerNodePorts: hasNodePorts, ...rangesOf(random) } : {}),
     },
   };
-  return kind === 'LoadBalancer' ? { ...service, status: statusOf(draw, own, ports) } : service;
+  return kind === 'LoadBalancer' ? { ...service, status: statusOf(draw, own, service) } : service;
 }
 
 function addressesOf(draw: Draw, kind: Kind, own: readonly IpFamily[]): Partial<ApiService['spec']> {
@@ -213,7 +213,7 @@ function prefixed(prefix: string, host: number): string {
 function statusOf(
   draw: Draw,
   own: readonly IpFamily[],
-  ports: readonly ApiServicePort[],
+  { spec: { ports = [], externalIPs = [] } }: ApiService,
 ): NonNullable<ApiService['status']> {
   const { random } = draw;
   const count = random.weighted([
@@ -224,7 +224,15 @@ function statusOf(
   const ingress = Array.from({ length: count }, (): ApiIngress => {
     if (random.chance(0.1)) return { hostname: 'lb.example.com' };
     const family = random.pick(own);
-    const ip = outerAddress(draw, ports, () => prefixed(balancerPrefixes[family], random.integer(1, 90)));
+    const shared = random.chance(0.1)
+      ? externalIPs.find((address) => address.includes(':') === (family === 'ipv6'))
+      : undefined;
+    const ip =
+      shared ??
+      outerAddress(draw, ports, () =>
+        // Where nobody has a balancer, the nodes' own addresses are given out as if they were one's.
+        random.chance(0.15) ? nodeAddresses[family] : prefixed(balancerPrefixes[family], random.integer(1, 90)),
+      );
     return random.weighted<ApiIngress>([
       [3, { ip }],
       [3, { ip, ipMode: 'VIP' }],

@@ -9,6 +9,7 @@ import { TracedNode } from '../../e2e/differential/outcome.ts';
 import { probesOf } from '../../e2e/differential/probes.ts';
 import type { SavedRules } from '../../e2e/differential/read-rules.ts';
 import { readDataplane, readRule } from '../../e2e/differential/read-rules.ts';
+import { nodeAddresses } from '../../e2e/differential/topology.ts';
 
 describe('clusters from seeds', () => {
   const clusters = Array.from({ length: 200 }, (_, seed) => generateCluster(seed));
@@ -56,10 +57,9 @@ describe('clusters from seeds', () => {
     for (const { cases } of clusters) {
       const own = cases.flatMap(({ service: { spec, status } }) => {
         const ports = spec.ports ?? [];
-        const outer = [
-          ...(spec.externalIPs ?? []),
-          ...(status?.loadBalancer.ingress ?? []).flatMap(({ ip }) => ip ?? []),
-        ];
+        const balanced = (status?.loadBalancer.ingress ?? []).flatMap(({ ip }) => ip ?? []);
+        // Of one Service an address may be both.
+        const outer = [...new Set([...(spec.externalIPs ?? []), ...balanced])];
         return [
           ...(spec.clusterIPs ?? []).filter((ip) => ip !== 'None'),
           ...new Set(ports.flatMap(({ nodePort }) => nodePort ?? [])),
@@ -70,6 +70,19 @@ describe('clusters from seeds', () => {
       expect(new Set(own).size).toBe(own.length);
     }
   });
+});
+
+test('some balancers have an address of the node, some one of the Service’s external IPs', () => {
+  const made = Array.from({ length: 60 }, (_, seed) => generateCluster(seed)).flatMap(({ cases }) => cases);
+  const balanced = made.map(({ service: { spec, status } }) => ({
+    externalIPs: spec.externalIPs ?? [],
+    ips: (status?.loadBalancer.ingress ?? []).flatMap(({ ip }) => ip ?? []),
+  }));
+  const own: readonly string[] = Object.values(nodeAddresses);
+  expect(balanced.filter(({ ips }) => ips.some((ip) => own.includes(ip))).length).toBeGreaterThan(3);
+  expect(balanced.filter(({ ips, externalIPs }) => ips.some((ip) => externalIPs.includes(ip))).length).toBeGreaterThan(
+    0,
+  );
 });
 
 describe('rules as iptables-save prints them', () => {
