@@ -95,6 +95,16 @@ export class ClusterModel {
     return this.#owners.get(address);
   }
 
+  /** The node that has an address for itself: one that the cluster knows it by, or the one that its pods send to. */
+  nodeAt(address: IpAddress): string | undefined {
+    const owner = this.ownerOf(address);
+    if (owner !== undefined) return owner.kind === 'node' ? owner.name : undefined;
+    const nodes = [...this.state.nodes.values()].filter(({ podCidrs }) =>
+      podCidrs.some((cidr) => cidrContains(cidr, address)),
+    );
+    return nodes.find(({ name }) => this.node(name).addresses.includes(address))?.name;
+  }
+
   /** Where a pod would be: an address there that nobody owns is nobody's. */
   isInPodCidr(address: IpAddress): boolean {
     return this.#podCidrs.some((cidr) => cidrContains(cidr, address));

@@ -99,16 +99,9 @@ function transportOf(protocol: Protocol): 'tcp' | 'udp' | 'sctp' {
 /** A client outside sends pods' and nodes' addresses to their node, a Service's outer ones to the first that may get them; a ClusterIP means nothing there. */
 function entryNode(model: ClusterModel, address: IpAddress): string | undefined {
   const owner = model.ownerOf(address);
-  switch (owner?.kind) {
-    case 'pod':
-      return owner.pod.nodeName;
-    case 'node':
-      return owner.name;
-    case 'service':
-      return owner.service.clusterIps.includes(address) ? undefined : entryNodes(model.state, owner.service)[0];
-    default:
-      return undefined;
-  }
+  if (owner?.kind === 'pod') return owner.pod.nodeName;
+  if (owner?.kind !== 'service') return model.nodeAt(address);
+  return owner.service.clusterIps.includes(address) ? undefined : entryNodes(model.state, owner.service)[0];
 }
 
 function startAt(node: NodeModel, from: Origin, packet: Packet, options: JourneyOptions): Trace {
@@ -148,13 +141,16 @@ function afterHop(model: ClusterModel, node: NodeModel, trace: Trace, connection
       if (home === undefined) return { kind: 'lost', packet };
       return home === node.name ? { kind: 'delivered', to: { kind: 'pod', pod: owner.pod, node: home }, packet } : home;
     }
-    case 'node':
-      return owner.name;
     case 'service':
       return { kind: 'lost', packet };
     default:
-      return model.isInPodCidr(packet.destination) || model.isInServiceCidr(packet.destination)
-        ? { kind: 'lost', packet }
-        : { kind: 'delivered', to: { kind: 'outside' }, packet };
+      return model.nodeAt(packet.destination) ?? unownedOutcome(model, packet);
   }
+}
+
+function unownedOutcome(model: ClusterModel, packet: Packet): Outcome {
+  const { destination } = packet;
+  return model.isInPodCidr(destination) || model.isInServiceCidr(destination)
+    ? { kind: 'lost', packet }
+    : { kind: 'delivered', to: { kind: 'outside' }, packet };
 }

@@ -1,6 +1,7 @@
 /** How a journey ended, in a sentence. */
 import type { Pod, Service } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
+import type { ClusterState } from '../cluster/state.ts';
 import type { Packet } from '../dataplane/trace/packet.ts';
 import type { TraceStep } from '../dataplane/trace/step.ts';
 import type { IpAddress } from '../lib/ip.ts';
@@ -59,13 +60,24 @@ export function ownerText(model: ClusterModel, address: IpAddress): string {
   }
 }
 
+/** Who answers for the node: a program of its own, or a pod that shares its addresses. */
+function programText(state: ClusterState, node: string, { destinationPort, protocol }: Packet): string {
+  const pod = [...state.pods.values()].find(
+    ({ nodeName, hostNetwork, ports }) =>
+      hostNetwork &&
+      nodeName === node &&
+      ports.some((one) => one.port === destinationPort && one.protocol.toLowerCase() === protocol),
+  );
+  return pod === undefined ? '' : ` (pod ${keyOf(pod)}, with hostNetwork)`;
+}
+
 function deliveredText({ state }: ClusterModel, to: Place, packet: Packet): string {
   const address = endpointText(packet);
   switch (to.kind) {
     case 'pod':
       return `delivered to pod ${keyOf(to.pod)} at ${address}, which sees the client as ${packet.source}`;
     case 'node':
-      return `delivered to node ${to.node} at ${address}, which sees the client as ${packet.source}${after(healthCheckText(state, packet))}`;
+      return `delivered to node ${to.node}${programText(state, to.node, packet)} at ${address}, which sees the client as ${packet.source}${after(healthCheckText(state, packet))}`;
     case 'outside':
       return `leaves the cluster for ${address}, which sees the client as ${packet.source}${after(balancerText(state, packet.destination))}`;
     case 'itself':

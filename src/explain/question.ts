@@ -166,15 +166,19 @@ function addressOrigin(model: ClusterModel, address: IpAddress, family: IpFamily
   switch (owner?.kind) {
     case 'pod':
       return podOrigin(model, owner.pod, family);
-    case 'node':
-      return { kind: 'node', node: owner.name, address };
     case 'service':
       return impossible(`${address} is an address of Service ${owner.service.namespace}/${owner.service.name}`);
     default:
-      return model.isInPodCidr(address)
-        ? impossible(`${address} is in the pod network, and no pod has it`)
-        : { kind: 'outside', address };
+      return unownedOrigin(model, address);
   }
+}
+
+function unownedOrigin(model: ClusterModel, address: IpAddress): Origin | Impossible {
+  const node = model.nodeAt(address);
+  if (node !== undefined) return { kind: 'node', node, address };
+  return model.isInPodCidr(address)
+    ? impossible(`${address} is in the pod network, and no pod has it`)
+    : { kind: 'outside', address };
 }
 
 function impossible(reason: string): Impossible {

@@ -213,3 +213,16 @@ test('a pod that its agent has not found yet is closed, and said to be', () => {
     reason: "an address of this node's pod CIDR without a programmed pod: source",
   });
 });
+
+test('the address that pods send to is a node’s own, for other nodes too, and for who sends from it', () => {
+  expect(ask('routed', 'near', '10.88.1.1:22')).toMatchObject({ verdict: 'allowed', nodes: ['a', 'b'] });
+  expect(ask('routed', 'outside', '10.88.1.1:22')).toMatchObject({ verdict: 'allowed', nodes: ['b'] });
+  expect(ask('routed', '10.88.0.1', 'near:80')).toMatchObject({ verdict: 'allowed', nodes: ['a'] });
+});
+
+test('a pod with hostNetwork answers for its node', () => {
+  const ports = [{ name: 'api', port: 9443, protocol: 'TCP' }] as const;
+  const more = [pod('demo/agent', 'b', ['192.0.2.2'], { hostNetwork: true, ports })];
+  const steps = ask('routed', 'outside', 'node/b:9443', more).explanation.branches[0]?.steps ?? [];
+  expect(steps.at(-1)?.reason).toContain('delivered to node b (pod demo/agent, with hostNetwork) at 192.0.2.2:9443');
+});

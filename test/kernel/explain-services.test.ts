@@ -98,6 +98,29 @@ spec:
   service('leaving', `selector: { app: leaving }, ${http()}`),
   service('locked', `type: NodePort, selector: { app: locked }, ${http(30_086)}`),
   service('locked-local', `type: NodePort, externalTrafficPolicy: Local, selector: { app: locked }, ${http(30_087)}`),
+  pod('host', 'node3')
+    .replace('nodeName', 'hostNetwork: true\n  nodeName')
+    .replaceAll('8080', '18080')
+    .replace('5353', '15353'),
+  service('host', 'type: NodePort, selector: { app: host }, ports: [{ port: 80, targetPort: 18080, nodePort: 30090 }]'),
+  service('udp', `type: NodePort, ${web}, ports: [{ port: 53, targetPort: dns, nodePort: 30091, protocol: UDP }]`),
+  service(
+    'kept',
+    `type: LoadBalancer, externalTrafficPolicy: Local, ${web}, ${http(30_092)}`,
+    balancer('203.0.113.20'),
+  ),
+  service(
+    'for-nodes',
+    `type: LoadBalancer, loadBalancerSourceRanges: [172.31.255.0/24], ${web}, ${http(30_093)}`,
+    balancer('203.0.113.21'),
+  ),
+  // node2's own address.
+  service('on-node', `externalIPs: [172.31.255.114], ${web}, ports: [{ name: http, port: 8088, targetPort: http }]`),
+  service('published', `publishNotReadyAddresses: true, selector: { app: asleep }, ${http()}`),
+  service('contested-a', `externalIPs: [198.51.100.77], ${web}, ${http()}`),
+  service('contested-b', `externalIPs: [198.51.100.77], selector: { app: locked }, ${http()}`),
+  service('asleep-local', `type: NodePort, externalTrafficPolicy: Local, selector: { app: asleep }, ${http(30_094)}`),
+  service('leaving-local', `type: NodePort, externalTrafficPolicy: Local, selector: { app: leaving }, ${http(30_095)}`),
   service('other', `${web}, ${http()}`).replace(
     'name: other',
     'name: other, labels: { service.kubernetes.io/service-proxy-name: theirs }',
@@ -142,6 +165,32 @@ const questions: readonly (readonly [string, string])[] = [
   ['outside', 'node/node2:30086'],
   ['outside', 'node/node1:30087'],
   ['client', 'svc/other:80'],
+  ['client', 'svc/host:80'],
+  ['host', 'svc/host:80'],
+  ['host', 'svc/multi:80'],
+  ['outside', 'node/node1:30090'],
+  ['outside', 'node/node3:30090'],
+  ['outside', 'node/node2:30091/UDP'],
+  ['node/node1', '127.0.0.1:30091/UDP'],
+  ['outside', '203.0.113.20:80'],
+  ['client', '203.0.113.20:80'],
+  ['web-3', '203.0.113.20:80'],
+  ['node/node2', '203.0.113.20:80'],
+  ['node/node1', '203.0.113.21:80'],
+  ['outside', '203.0.113.21:80'],
+  ['client', '203.0.113.21:80'],
+  ['outside', '172.31.255.114:8088'],
+  ['client', '172.31.255.114:8088'],
+  ['web-1', '172.31.255.114:8088'],
+  ['node/node2', '172.31.255.114:8088'],
+  ['client', 'svc/published:80'],
+  ['outside', '198.51.100.77:80'],
+  ['outside', 'node/node1:30094'],
+  ['outside', 'node/node2:30094'],
+  ['outside', 'node/node1:30095'],
+  ['outside', 'node/node2:30095'],
+  ['web-1', '10.88.27.1:30080'],
+  ['client', '10.88.27.1:30080'],
 ];
 
 /** Where nodePorts answer at the Node's own address alone. */
@@ -223,7 +272,9 @@ function ask(model: ClusterModel, from: string, to: string): Investigation {
 function saidText(model: ClusterModel, { verdict, journey }: Investigation['branches'][number]): string {
   if (verdict === 'denied') return 'denied';
   const { destination, destinationPort, source } = journey.outcome.packet;
-  return `${ownerText(model, destination)}:${destinationPort} as ${source}`;
+  // The one pod with hostNetwork answers for its node.
+  const name = ownerText(model, destination).replace('node/node3', 'default/host');
+  return `${name}:${destinationPort} as ${source}`;
 }
 
 function answerText(result: FlowResult | undefined): string {
