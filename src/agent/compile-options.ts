@@ -37,6 +37,7 @@ function serviceOptions(config: Config, nodeName: string, state: ClusterState, f
     masqueradeAll: config.masqueradeAll,
     nodePortAddresses: nodePortAddressesOf(config, state.nodes.get(nodeName)?.addresses ?? facts.nodeAddresses),
     localhostNodePorts: config.localhostNodePorts,
+    externalIps: config.externalIps,
     nodeAddresses: primaryFirst(facts.nodeAddresses, state.nodes.get(nodeName)?.addresses ?? []),
     conntrackLiberal: facts.conntrackLiberal,
   };

@@ -27,6 +27,7 @@ export const renderKeys: readonly ConfigKey[] = [
   'natOutgoing',
   'nodePortAddresses',
   'localhostNodePorts',
+  'externalIps',
   'masqueradeAll',
   'localTrafficDetector',
 ];

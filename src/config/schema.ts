@@ -82,6 +82,10 @@ export const configSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe('Whether node ports answer on 127.0.0.1 too, where nodePortAddresses has it; sets route_localnet.'),
+  externalIps: z
+    .boolean()
+    .default(true)
+    .describe("Whether Services answer at their spec.externalIPs; kube-proxy's AllowServiceExternalIPs."),
   masqueradeAll: z.boolean().default(false).describe("Whether all traffic to cluster IPs gets the node's address."),
   localTrafficDetector: z
     .enum(['clusterCidr', 'nodeCidr', 'bridge', 'interfacePrefix', 'localPods', 'none'])

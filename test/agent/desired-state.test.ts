@@ -89,6 +89,17 @@ test('29: nodePortAddresses primary: the addresses of the Node alone answer, als
   expect(node.desired.compilerInput?.options.services?.nodePortAddresses).toEqual([cidr('198.51.100.7/32')]);
 });
 
+test.each([
+  [undefined, 1],
+  ['true', 1],
+  ['false', 0],
+])('52: externalIps %s: what may be switched off for the whole cluster is', async (externalIps, expected) => {
+  const node = new Node(externalIps === undefined ? {} : { externalIps }, nodeObject);
+  node.set(service('a/web', { externalIps: ['198.51.100.9'] }));
+  await node.next();
+  expect(node.rules('KUBE-SERVICES').match(/198\.51\.100\.9/g) ?? []).toHaveLength(expected);
+});
+
 test('beside primary other ranges may be chosen; as long as the Node is not known its first address counts', async () => {
   const node = new Node({ nodePortAddresses: 'primary,127.0.0.0/8' });
   node.addresses = ['192.0.2.1', '198.51.100.7', '2001:db8::7'];

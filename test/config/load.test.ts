@@ -40,6 +40,7 @@ test('with nothing given, the documented defaults hold', () => {
     natOutgoing: false,
     nodePortAddresses: [],
     localhostNodePorts: true,
+    externalIps: true,
     masqueradeAll: false,
     localTrafficDetector: 'clusterCidr',
     httpPort: 9840,
