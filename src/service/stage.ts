@@ -89,9 +89,13 @@ export class ServiceStage {
     return this.#families.flatMap((family) => {
       this.#dispatch.get(family)?.setTail('nat', servicesChain, nodePortJumps(this.#options, family));
       const old = before === undefined ? [] : fixedChains(before, family);
-      return fixedChains(this.#options, family)
-        .filter(({ chain }) => !old.some((one) => isSameChain(one.chain, chain)))
-        .map(({ table, chain }) => ({ family, table, name: chain.name, chain }));
+      const now = fixedChains(this.#options, family);
+      const changed = now.filter(({ chain }) => !old.some((one) => isSameChain(one.chain, chain)));
+      const gone = old.filter(({ chain }) => !now.some((one) => one.chain.name === chain.name));
+      return [
+        ...changed.map(({ table, chain }) => ({ family, table, name: chain.name, chain })),
+        ...gone.map(({ table, chain: { name } }) => ({ family, table, name })),
+      ];
     });
   }
 

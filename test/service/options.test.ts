@@ -64,6 +64,16 @@ describe('addresses of the node', () => {
   });
 });
 
+test('where nodePorts stop answering on localhost, the chain that guards it goes', () => {
+  const bench = served();
+  expect(bench.chainNames('filter')).toContain('KUBE-FIREWALL');
+  const chosen = { nodePortAddresses: [cidr('192.168.0.2/32')] };
+  bench.apply([], chosen);
+  expect(bench.chainNames('filter')).not.toContain('KUBE-FIREWALL');
+  expect(bench.stage.hooks('ipv4').filter(({ rule }) => JSON.stringify(rule).includes('KUBE-FIREWALL'))).toEqual([]);
+  expect(bench.text()).toEqual(served(chosen).text());
+});
+
 test('a detector that becomes known is in every Service’s chains', () => {
   const bench = served({ detector: { kind: 'none' } });
   expect(probe(bench, { from: 'outside', to: '172.30.0.41', port: 80 })).toMatchObject({ masquerade: false });
