@@ -3,13 +3,14 @@ import { policyId, policyIngressChain, programmedSetName } from '../src/dataplan
 import type { NetworkPolicy } from '../src/cluster/objects.ts';
 import type { Netns } from './netns.ts';
 
-/** Ports that a policy lets in; undefined where its chain is not there. */
+/** Ports that a policy lets in; undefined where its chain is not there. What lies below a bare RETURN nothing reaches. */
 export async function portsOfPolicy(node: Netns, { namespace, name }: NetworkPolicy): Promise<string | undefined> {
   const chain = policyIngressChain(policyId(namespace, name));
   // A chain that is not there has the exit code of any other failure, and one of two texts.
   const { stdout } = await node.run(['sh', '-c', `iptables-nft -S ${chain} 2>&1 || true`]);
   if (/No chain\/target\/match by that name|is incompatible, use 'nft' tool/.test(stdout)) return undefined;
-  return [...stdout.matchAll(/--dports? (\S+)/g)].map(([, port = '']) => port).join();
+  const [reached = ''] = stdout.split(/^-A \S+ -j RETURN$/m);
+  return [...reached.matchAll(/--dports? (\S+)/g)].map(([, port = '']) => port).join();
 }
 
 export async function countPolicyChains(node: Netns): Promise<number> {

@@ -126,10 +126,11 @@ export class Nodes {
     return saved;
   }
 
-  /** All that the agent knows is in its kernel. */
+  /** All that the agent knows is in its kernel, and nothing else. */
   async #isApplied(): Promise<boolean> {
     const status = (await askAgent(this.#runDirectory))?.status;
-    return status !== undefined && status.ready && status.revision === status.appliedRevision;
+    if (status === undefined || status.leftBehind) return false;
+    return status.ready && status.revision === status.appliedRevision;
   }
 }
 

@@ -74,6 +74,7 @@ export class LiveAgentView implements AgentView {
       parts: this.parts,
       revision: state.revision,
       appliedRevision: kernel.appliedRevision,
+      leftBehind: kernel.hasLeftovers,
       objects: countObjects(state),
       chains: sum(tables.map(({ chains }) => chains)),
       rules: sum(tables.map(({ rules }) => rules)),

@@ -5,6 +5,7 @@ import type { ClusterObject } from '../cluster/objects.ts';
 import type { ClusterSource, ClusterState } from '../cluster/state.ts';
 import type { CutView } from '../compile/cut.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { DataplaneDelta } from '../dataplane/dataplane.ts';
 import type { TableName } from '../dataplane/rule.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
 import { formatDiagnostic } from '../lib/diagnostic.ts';
@@ -80,6 +81,11 @@ export const readinessParts = ['source', 'node', 'kernel'] as const;
 /** Failures in a row (about a minute) after which the agent ends. Its rules stay, and whoever started it starts it again. */
 export const maxAttempts = 12;
 
+/** After so long without a change of rules what is left behind is taken away, */
+const calmMs = 1_000;
+/** and after so long in any case. */
+const latestTidyMs = 10_000;
+
 export interface Failure {
   readonly at: string;
   readonly message: string;
@@ -94,6 +100,8 @@ export class Agent {
   readonly #cuts: CutKeeper | undefined;
   readonly #rulesChanged = new EventFlag();
   readonly #changedTables = new Set<TableName>();
+  readonly #leftBehind = new EventFlag();
+  #lastRulesAt = 0;
   /** What others do to the rules can be told apart from what the first write does. */
   readonly #rulesMayBeFollowed = new EventFlag();
   #diagnostics: readonly Diagnostic[] = [];
@@ -158,6 +166,7 @@ export class Agent {
       this.#followRules(both),
       this.#compareChanged(both),
       this.#lookNowAndThen(both),
+      this.#tidyWhenCalm(both),
       this.#reconciler.run(both),
       ...(this.#cuts === undefined ? [] : [this.#cuts.run(both)]),
       ...(this.#parts.services === undefined ? [] : [this.#parts.services.run(both)]),
@@ -199,6 +208,7 @@ export class Agent {
     if (update.delta.chains.length <= watchedChains) this.#rulesMayBeFollowed.raise();
     try {
       await this.kernel.bring(update, compiler);
+      this.#noteLeftovers(update.delta);
       this.#rulesMayBeFollowed.raise();
     } finally {
       this.#publish([...update.diagnostics, ...this.kernel.programmed.refused.map(refusalDiagnostic)]);
@@ -294,6 +304,27 @@ export class Agent {
       this.#changedTables.clear();
       this.#reconciler.markDirty();
       await this.#rest(() => Math.max(this.kernel.lastCompareMs * 10, 100), signal);
+    }
+  }
+
+  #noteLeftovers({ chains }: DataplaneDelta): void {
+    if (chains.length > 0) this.#lastRulesAt = this.#parts.clock.now();
+    if (this.kernel.hasLeftovers) this.#leftBehind.raise();
+  }
+
+  /** What others have just changed is compared first; after that the loop raises the flag again. */
+  async #tidyWhenCalm(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    while (await this.#leftBehind.next(signal)) {
+      this.#leftBehind.lower();
+      const latest = clock.now() + latestTidyMs;
+      const leftMs = (): number => Math.min(this.#lastRulesAt + calmMs, latest) - clock.now();
+      for (let left = leftMs(); left > 0 && !signal.aborted; left = leftMs()) await clock.sleep(left, signal);
+      if (!this.kernel.hasLeftovers || this.#changedTables.size > 0) continue;
+      // Sets go a second after the rules that referred to them.
+      this.#lastRulesAt = clock.now();
+      this.kernel.tidyNext();
+      this.#reconciler.markDirty();
     }
   }
 

@@ -4,7 +4,7 @@
  */
 import { setImmediate as letOthersRun } from 'node:timers/promises';
 import type { TrackedConversations } from '../backends/conntrack/conversations.ts';
-import type { WriteReport } from '../backends/kernel-writer.ts';
+import type { WriteReport } from '../backends/write-report.ts';
 import { cutSet } from '../compile/base/base-input.ts';
 import { CutJudge } from '../compile/cut.ts';
 import type { CutView } from '../compile/cut.ts';

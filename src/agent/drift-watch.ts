@@ -16,6 +16,8 @@ import type { Logger } from '../telemetry/logger.ts';
 export interface DriftWatch {
   /** Tables that somebody else has changed, as they are changed; may end early where there are no such events. */
   changes(signal: AbortSignal): AsyncIterable<readonly TableName[]>;
+  /** Nobody touches our rules without `changes` telling it. */
+  readonly isFollowing: boolean;
   /** A cheap look for what has no events; it names what should be compared. */
   look(dataplane: Dataplane): Promise<ReadScope>;
 }
@@ -40,6 +42,10 @@ export class KernelDriftWatch implements DriftWatch {
     this.#options = options;
     const { backend, variant, clock } = options;
     this.#looks = variant === 'legacy' ? new TableLooks({ backend, now: () => clock.now() }) : undefined;
+  }
+
+  get isFollowing(): boolean {
+    return this.#hasEvents;
   }
 
   /** Rules of nf_tables tell of their changes; legacy tables and sets do not. */

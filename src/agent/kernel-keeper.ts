@@ -2,7 +2,8 @@
 import type { ReadScope } from '../backends/backend.ts';
 import { isNothing, nothing, unionOf } from '../backends/backend.ts';
 import { wholeKernel } from '../backends/kernel-writer.ts';
-import type { Inspection, ResyncOptions, WriteReport } from '../backends/kernel-writer.ts';
+import type { ResyncOptions, UpdateOptions } from '../backends/kernel-writer.ts';
+import type { Inspection, WriteReport } from '../backends/write-report.ts';
 import type { Compiler } from '../compile/compiler.ts';
 import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
 import type { ObservedDataplane, ObservedSet } from '../dataplane/observed.ts';
@@ -23,10 +24,13 @@ import { isEnvironmentFailure } from './failure.ts';
 export interface DataplaneWriter {
   readAhead(): Promise<void>;
   resync(dataplane: Dataplane, options?: ResyncOptions): Promise<WriteReport>;
-  update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport>;
-  inspectNext(dataplane: Dataplane): Promise<Inspection>;
+  update(delta: DataplaneDelta, dataplane: Dataplane, options?: UpdateOptions): Promise<WriteReport>;
+  tidy(dataplane: Dataplane, isSure: boolean): Promise<WriteReport>;
+  inspectNext(dataplane: Dataplane, isSure?: boolean): Promise<Inspection>;
   /** The kernel had not yet let go of sets when they were to be destroyed: any update tries again. */
   readonly hasKeptSets: boolean;
+  /** Updates have left behind what nothing reaches any more. */
+  readonly hasLeftovers: boolean;
   /** What of it can be in the kernel, as far as is known. */
   possible(dataplane: Dataplane): Dataplane;
   /** As it was when last read or written. */
@@ -36,7 +40,7 @@ export interface DataplaneWriter {
 export interface KernelKeeperOptions {
   readonly writer: DataplaneWriter;
   /** Absent: drift is found by comparing everything. */
-  readonly drift?: Pick<DriftWatch, 'look'>;
+  readonly drift?: Pick<DriftWatch, 'look' | 'isFollowing'>;
   readonly clock: Clock;
   /** Wall clock, for what people read. */
   readonly now: () => Date;
@@ -51,6 +55,7 @@ export class KernelKeeper {
   /** What may not be as we left it. The first write reads the whole kernel by itself. */
   #doubtful: ReadScope = nothing;
   #isLookDue = false;
+  #isTidyDue = false;
   #isFullCompareDue = false;
   /** How long the parts of the full compare under way have taken; absent: there is none. */
   #fullCompareMs: number | undefined;
@@ -127,6 +132,16 @@ export class KernelKeeper {
     this.#isLookDue = true;
   }
 
+  /** Updates have left behind what nothing reaches any more. */
+  get hasLeftovers(): boolean {
+    return this.#options.writer.hasLeftovers;
+  }
+
+  /** The next call of `bring` takes it away. */
+  tidyNext(): void {
+    this.#isTidyDue = true;
+  }
+
   /** Begins to read what the first `bring` needs. What fails then is told by that. */
   readAhead(): Promise<void> {
     return this.#options.writer.readAhead();
@@ -140,6 +155,7 @@ export class KernelKeeper {
     this.#doubtful = nothing;
     try {
       if (!this.#isUpToDate(update)) await this.#write(update, dataplane);
+      if (this.#isTidyDue) await this.#tidy(dataplane, doubtful);
       const scope = unionOf(doubtful, await this.#look(dataplane));
       if (!isNothing(scope)) await this.#compare(dataplane, scope);
       await this.#compareOn(dataplane);
@@ -182,7 +198,9 @@ export class KernelKeeper {
 
   async #write(update: Update, dataplane: Dataplane): Promise<void> {
     const { logger, writer } = this.#options;
-    const report = await (this.#isUnfinished ? writer.resync(dataplane) : writer.update(update.delta, dataplane));
+    const report = await (this.#isUnfinished
+      ? writer.resync(dataplane)
+      : writer.update(update.delta, dataplane, { isLeaving: true }));
     const kind = this.#hasWritten ? 'update' : 'first';
     this.#hasWritten = true;
     this.#isUnfinished = false;
@@ -201,11 +219,27 @@ export class KernelKeeper {
     );
   }
 
+  /** Not where somebody has changed our rules: they are compared now, and the next call is sure again. */
+  async #tidy(dataplane: Dataplane, doubtful: ReadScope): Promise<void> {
+    const { writer, logger } = this.#options;
+    this.#isTidyDue = false;
+    if (!isNothing(doubtful) || !writer.hasLeftovers) return;
+    const report = await writer.tidy(dataplane, this.#isSure);
+    this.#record(report, 'tidy');
+    const { chainsRemoved, setsWritten, durationMs } = report;
+    logger.debug({ chains: chainsRemoved, ipsets: setsWritten, durationMs: Math.round(durationMs) }, 'tidied up');
+  }
+
+  /** Nobody has touched our rules, as far as is known: what he had done would be compared by now. */
+  get #isSure(): boolean {
+    return this.#options.drift?.isFollowing === true;
+  }
+
   /** One part of a full compare. It ends however much comes in between: each call takes it further. */
   async #compareOn(dataplane: Dataplane): Promise<void> {
     if (!this.isComparing) return;
     this.#fullCompareMs ??= await this.#beginFullCompare(dataplane);
-    const { scope, isLast, durationMs } = await this.#options.writer.inspectNext(dataplane);
+    const { scope, isLast, durationMs } = await this.#options.writer.inspectNext(dataplane, this.#isSure);
     const mendMs = isNothing(scope) ? 0 : await this.#compare(dataplane, scope);
     this.#fullCompareMs += durationMs + mendMs;
     if (!isLast) return;
@@ -238,7 +272,7 @@ export class KernelKeeper {
     return report.durationMs;
   }
 
-  #record(report: WriteReport, kind: 'first' | 'update' | 'compare'): void {
+  #record(report: WriteReport, kind: 'first' | 'update' | 'compare' | 'tidy'): void {
     const { metrics, now } = this.#options;
     metrics.applySeconds.observe({ kind }, report.durationMs / 1000);
     this.#programmed = { ...this.#programmed, refused: report.refused };

@@ -15,6 +15,14 @@ export interface ReadScope {
 
 export const nothing: ReadScope = { tables: [], ipSets: false };
 
+/** `ipset restore` may have done a part. */
+export const setsAlone: ReadScope = { tables: [], ipSets: true };
+
+/** What a refused write may mean: the kernel is not as we thought. A rule may be refused for a set that somebody destroyed. */
+export function scopeOf(write: KernelWrite): ReadScope {
+  return { tables: 'table' in write ? [write.table] : [], ipSets: true };
+}
+
 export function isNothing({ tables, ipSets }: ReadScope): boolean {
   return tables.length === 0 && !ipSets;
 }

@@ -3,22 +3,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import PQueue from 'p-queue';
 import type { Dataplane, DataplaneDelta } from '../dataplane/dataplane.ts';
 import { ipFamilies, tableNames } from '../dataplane/dataplane.ts';
-import type { Difference } from '../dataplane/describe-diff.ts';
 import { describeDiff } from '../dataplane/describe-diff.ts';
-import { diffDataplane, sizeOfDiff } from '../dataplane/diff.ts';
+import { diffDataplane, isRetyping, sizeOfDiff } from '../dataplane/diff.ts';
 import type { KernelWrite, Step } from '../dataplane/kernel-write.ts';
 import type { ObservedDataplane } from '../dataplane/observed.ts';
 import { ObservedStore } from '../dataplane/observed-store.ts';
-import { planCleanup, planSteps, stepsOf } from '../dataplane/plan.ts';
+import { Leftovers } from '../dataplane/leftovers.ts';
+import { planCleanup, planSteps, planTidy, planUrgentSteps, stepsOf } from '../dataplane/plan.ts';
 import type { IpSet } from '../dataplane/rule.ts';
 import type { Backend, ReadScope } from './backend.ts';
-import { isNothing, nothing, RefusedError, unionOf } from './backend.ts';
+import { isNothing, nothing, RefusedError, scopeOf, setsAlone, unionOf } from './backend.ts';
 import { findDrift } from './drift-check.ts';
 import { CommandError } from './exec.ts';
 import { applyIsolated } from './isolate.ts';
+import { KeptSets } from './kept-sets.ts';
 import type { Refusal } from './refusals.ts';
 import { Refusals } from './refusals.ts';
 import { Sweep } from './sweep.ts';
+import type { Counts, Inspection, WriteReport } from './write-report.ts';
+import { counted, noCounts } from './write-report.ts';
 
 export interface WriterOptions {
   readonly backend: Backend;
@@ -32,21 +35,6 @@ export interface WriterOptions {
   readonly aheadMs?: number;
 }
 
-export interface WriteReport {
-  /** 0: the kernel was already as it should be. */
-  readonly writes: number;
-  readonly chainsWritten: number;
-  readonly chainsRemoved: number;
-  readonly setsWritten: number;
-  /** How many objects a full compare found different; 0 for an ordinary change. */
-  readonly differenceCount: number;
-  /** The first hundred of them. */
-  readonly differences: readonly Difference[];
-  /** Everything that is refused at present, not only by this call. */
-  readonly refused: readonly Refusal[];
-  readonly durationMs: number;
-}
-
 export interface ResyncOptions {
   /** Default: everything. */
   readonly scope?: ReadScope;
@@ -54,13 +42,9 @@ export interface ResyncOptions {
   readonly retryRefused?: boolean;
 }
 
-/** One part of a compare of everything. */
-export interface Inspection {
-  /** What differs, as far as this part tells. */
-  readonly scope: ReadScope;
-  /** Everything was looked at. */
-  readonly isLast: boolean;
-  readonly durationMs: number;
+export interface UpdateOptions {
+  /** What nothing reaches any more is left for `tidy`: to take it away would keep the next change waiting (nf_tables alone). */
+  readonly isLeaving?: boolean;
 }
 
 export const wholeKernel: ReadScope = { tables: tableNames, ipSets: true };
@@ -76,10 +60,10 @@ export class KernelWriter {
   readonly #refusals = new Refusals();
   /** What must be read before the next plan; at first everything. */
   #unread: ReadScope = wholeKernel;
-  /** Sets that could not be destroyed, and how often that was tried: the kernel may let go of a removed rule's set a moment later. */
-  readonly #kept = new Map<string, number>();
+  readonly #kept = new KeptSets();
+  readonly #leftovers = new Leftovers();
   #sweep: Sweep | undefined;
-  #counts = noCounts();
+  #counts: Counts = noCounts;
   /** Everything was as it should be, once. */
   #isStarted = false;
   /** Before the first plan, what was read holds until then. */
@@ -103,6 +87,11 @@ export class KernelWriter {
   /** Sets of an earlier write are still to be destroyed: any update does it. */
   get hasKeptSets(): boolean {
     return this.#kept.size > 0;
+  }
+
+  /** Updates have left behind what nothing reaches: `tidy` takes it away, in two calls where sets are among it. */
+  get hasLeftovers(): boolean {
+    return this.#leftovers.size > 0;
   }
 
   get refusals(): readonly Refusal[] {
@@ -140,11 +129,12 @@ export class KernelWriter {
 
   /**
    * A compare of everything, a bounded part at each call, so that others' writes come in between: it begins by itself, and anew after
-   * the last part. Writes nothing: what differs is for `resync`.
+   * the last part. What differs is for `resync`; what was left behind is taken away before, as by `tidy`.
    */
-  inspectNext(dataplane: Dataplane): Promise<Inspection> {
+  inspectNext(dataplane: Dataplane, isSure = false): Promise<Inspection> {
     return this.#queue.add(async () => {
       const started = performance.now();
+      await this.#tidyBeforeRead(dataplane, isSure);
       const wanted = this.possible(dataplane);
       this.#sweep ??= new Sweep(this.#backend, wanted);
       // What fails begins anew.
@@ -169,21 +159,24 @@ export class KernelWriter {
   }
 
   /** Writes one change. `dataplane` is the state after it. What goes wrong is read again and mended before this resolves. */
-  update(delta: DataplaneDelta, dataplane: Dataplane): Promise<WriteReport> {
-    return this.#enqueue(async () => {
-      if (!this.#isStarted || !isNothing(this.#unread)) return this.#readAndMend(dataplane);
-      try {
+  update(delta: DataplaneDelta, dataplane: Dataplane, { isLeaving = false }: UpdateOptions = {}): Promise<WriteReport> {
+    return this.#enqueue(() =>
+      this.#orMend(dataplane, async () => {
         await this.#destroyKept(dataplane);
+        if (isLeaving && this.#backend.pieces.deletesLast === true) return this.#updateLeaving(delta, dataplane);
         const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed, this.#backend.pieces);
-        await this.#execute(steps, (write) => this.#apply(write, scopeOf(write)));
+        await this.#applyAll(steps);
         await this.#waitForKept(dataplane);
-        return none;
-      } catch (error) {
-        if (!isExpected(error)) throw error;
-        this.#tell(error);
-        return this.#readAndMend(dataplane);
-      }
-    });
+      }),
+    );
+  }
+
+  /**
+   * Takes away what updates have left behind: rules and chains at the first call, at the next one sets, which the kernel has let go of by
+   * then. `isSure`: nobody else has touched our rules since, as far as is known.
+   */
+  tidy(dataplane: Dataplane, isSure: boolean): Promise<WriteReport> {
+    return this.#enqueue(() => this.#orMend(dataplane, () => this.#tidyNext(dataplane, isSure)));
   }
 
   /** Changes the members of a set that the agent fills by itself. */
@@ -214,22 +207,70 @@ export class KernelWriter {
     });
   }
 
+  async #updateLeaving(delta: DataplaneDelta, dataplane: Dataplane): Promise<void> {
+    const wanted = this.#refusals.applyToDelta(delta);
+    if (isRetyping(wanted, this.#observed)) await this.#tidyAll(dataplane, false);
+    const { steps, left } = planUrgentSteps(wanted, dataplane, this.#observed, this.#backend.pieces);
+    await this.#applyAll(steps);
+    this.#leftovers.add(left);
+    if (this.#leftovers.size > maxLeftovers) await this.#tidyNext(dataplane, false);
+  }
+
+  async #tidyNext(dataplane: Dataplane, isSure: boolean): Promise<void> {
+    const tables = this.#leftovers.tables(dataplane, this.#observed);
+    await this.#applyAll(planTidy(tables, isSure, this.#backend.pieces));
+    this.#leftovers.forgetChains();
+    if (tables.length > 0) return;
+    const names = this.#leftovers.sets(dataplane, this.#observed);
+    if (names.length > 0) await this.#apply({ kind: 'destroy-sets', names }, setsAlone);
+    this.#leftovers.forgetSets();
+  }
+
+  async #tidyAll(dataplane: Dataplane, isSure: boolean): Promise<void> {
+    while (this.#leftovers.size > 0) await this.#tidyNext(dataplane, isSure);
+  }
+
+  /** What fails here is in doubt then, and mended. */
+  async #tidyBeforeRead(dataplane: Dataplane, isSure: boolean): Promise<void> {
+    if (!this.#isStarted || !isNothing(this.#unread)) return;
+    try {
+      await this.#tidyAll(dataplane, isSure);
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+    }
+  }
+
+  /** What cannot be carried out because something is in doubt, or fails, is read and mended. */
+  async #orMend(dataplane: Dataplane, carryOut: () => Promise<void>): Promise<Differences> {
+    if (!this.#isStarted || !isNothing(this.#unread)) return this.#readAndMend(dataplane);
+    try {
+      await carryOut();
+      return none;
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+      this.#tell(error);
+      return this.#readAndMend(dataplane);
+    }
+  }
+
+  #applyAll(steps: readonly Step[]): Promise<void> {
+    return this.#execute(steps, (write) => this.#apply(write, scopeOf(write)));
+  }
+
   async #enqueue(task: () => Promise<Differences>): Promise<WriteReport> {
     return this.#queue.add(async () => {
       const started = performance.now();
-      this.#counts = noCounts();
+      this.#counts = noCounts;
       const differences = await task();
       const durationMs = performance.now() - started;
       return { ...this.#counts, ...differences, refused: this.#refusals.all, durationMs };
     });
   }
 
-  /** What is left of an earlier write, as long as nobody wants it again. What somebody else's rule holds is left to the full compare. */
+  /** What is left of an earlier write. */
   async #destroyKept(dataplane: Dataplane): Promise<void> {
     if (this.#kept.size === 0) return;
-    const wanted = new Set<string>(dataplane.ipSets.keys());
-    const names = [...this.#kept.keys()].filter((name) => !wanted.has(name) && this.#observed.ipSets.has(name));
-    for (const name of this.#kept.keys()) if (!names.includes(name)) this.#kept.delete(name);
+    const names = this.#kept.due(dataplane, this.#observed);
     if (names.length > 0) await this.#apply({ kind: 'destroy-sets', names }, setsAlone);
   }
 
@@ -238,14 +279,6 @@ export class KernelWriter {
       if (this.#kept.size === 0) return;
       await sleep(delayMs);
       await this.#destroyKept(dataplane);
-    }
-  }
-
-  #rememberKept(names: readonly string[], kept: readonly string[]): void {
-    for (const name of names) {
-      const tries = (this.#kept.get(name) ?? 0) + 1;
-      if (kept.includes(name) && tries < destroyTries) this.#kept.set(name, tries);
-      else this.#kept.delete(name);
     }
   }
 
@@ -272,7 +305,8 @@ export class KernelWriter {
     await this.#read(this.#unread);
     this.#refusals.beginCompare(dataplane);
     const wanted = this.#refusals.applyToAll(dataplane);
-    const diff = diffDataplane(wanted, this.#observed);
+    // What was left behind stays until it is calm.
+    const diff = this.#leftovers.sparedIn(diffDataplane(wanted, this.#observed));
     const found = { differenceCount: sizeOfDiff(diff), differences: describeDiff(diff, this.#observed) };
     await this.#execute(stepsOf(diff, wanted, this.#backend.pieces), (write) => this.#applyIsolated(write));
     this.#confirmAll(this.#refusals.applyToAll(dataplane));
@@ -281,7 +315,8 @@ export class KernelWriter {
   }
 
   async #read(scope: ReadScope): Promise<void> {
-    this.#observed.replace(await this.#backend.read(scope, !this.#isStarted));
+    const part = await this.#backend.read(scope, !this.#isStarted);
+    this.#observed.replace(part, this.#leftovers.covered(this.#observed));
     this.#unread = nothing;
   }
 
@@ -332,8 +367,8 @@ export class KernelWriter {
     try {
       const { kept } = await this.#backend.apply(write);
       this.#observed.apply(write, kept);
-      if (write.kind === 'destroy-sets') this.#rememberKept(write.names, kept);
-      this.#count(write, kept);
+      if (write.kind === 'destroy-sets') this.#kept.remember(write.names, kept);
+      this.#counts = counted(this.#counts, write, kept);
     } catch (caught) {
       const error = this.#isStale(caught) ? caught.cause : caught;
       this.#unread = unionOf(this.#unread, error instanceof RefusedError ? inDoubt : wholeKernel);
@@ -347,19 +382,10 @@ export class KernelWriter {
     const [, missing = ''] = /^.*\bSet (\S+) doesn't exist/.exec(error.message) ?? [];
     return this.#observed.ipSets.has(missing);
   }
-
-  #count(write: KernelWrite, kept: readonly string[]): void {
-    const counts = this.#counts;
-    counts.writes += 1;
-    if (write.kind === 'write-chains') counts.chainsWritten += write.chains.length;
-    if (write.kind === 'remove-chains') counts.chainsRemoved += write.names.length;
-    if (write.kind === 'write-sets') counts.setsWritten += write.sets.length;
-    if (write.kind === 'resize-set') counts.setsWritten += 1;
-    if (write.kind === 'destroy-sets') counts.setsWritten += write.names.length - kept.length;
-  }
 }
 
-const destroyTries = 5;
+/** More is not left behind: the kernel walks through it at every change. */
+const maxLeftovers = 500;
 
 const everyTable = ipFamilies.flatMap((family) => tableNames.map((table) => ({ family, table })));
 
@@ -367,18 +393,6 @@ type Differences = Pick<WriteReport, 'differenceCount' | 'differences'>;
 
 const none: Differences = { differenceCount: 0, differences: [] };
 
-/** `ipset restore` may have done a part. */
-const setsAlone: ReadScope = { tables: [], ipSets: true };
-
-/** What a refused write may mean: the kernel is not as we thought. A rule may be refused for a set that somebody destroyed. */
-function scopeOf(write: KernelWrite): ReadScope {
-  return { tables: 'table' in write ? [write.table] : [], ipSets: true };
-}
-
 function isExpected(error: unknown): boolean {
   return error instanceof RefusedError || error instanceof CommandError;
-}
-
-function noCounts(): { writes: number; chainsWritten: number; chainsRemoved: number; setsWritten: number } {
-  return { writes: 0, chainsWritten: 0, chainsRemoved: 0, setsWritten: 0 };
 }

@@ -1,8 +1,7 @@
 /**
  * Old rules go last. Before nf_tables takes a rule with a match or target of xtables (nearly every rule has one) it waits until all rules
- * that were deleted before are freed, a grace period of RCU: 5 to 20 ms. A change of several transactions, as any that concerns both
- * families, would wait before each but the first. So all but the last of them put the new rules of a chain above the old ones, which
- * nothing reaches any more, and the old ones are deleted when everything is written.
+ * that were deleted before are freed, a grace period of RCU: 5 to 80 ms. So the new rules of a chain are put above the old ones, which
+ * nothing reaches any more, and the old ones are deleted when everything is written, or later still (leftovers.ts).
  */
 import type { KernelWrite, Step } from './kernel-write.ts';
 import type { ObservedDataplane } from './observed.ts';
@@ -13,26 +12,41 @@ type ChainsWrite = Extract<KernelWrite, { kind: 'write-chains' }>;
 const maxWrites = 16;
 /** Of one write. Deleting costs a line for each rule: beyond so many it takes longer than the wait. */
 const maxCoveredRules = 100;
+/** Of one chain that changes again and again. */
+const maxBelow = 300;
 
-/** The same steps, and those that clean up after them. `observed`: before the first of them. */
-export function deletingLast(
+/** The last write deletes what it replaces itself: nothing comes after it that would wait. So a change of a single write stays as it is. */
+export function coveringAllButLast(steps: readonly Step[], observed: ObservedDataplane): readonly Step[] {
+  return coveringSteps(steps, observed, chainsWrites(steps).at(-1));
+}
+
+/** The same steps; old rules stay below the new ones, of each write but `except`. `observed`: before the first of them. */
+export function coveringSteps(
   steps: readonly Step[],
   observed: ObservedDataplane,
-): { readonly steps: readonly Step[]; readonly trims: readonly Step[] } {
-  const writes = steps.flatMap((step) => step.writes.filter((write) => write.kind === 'write-chains'));
-  const last = writes.at(-1);
-  if (writes.length < 2 || writes.length > maxWrites) return { steps, trims: [] };
-  const trims: KernelWrite[] = [];
+  except?: KernelWrite,
+): readonly Step[] {
+  const writes = chainsWrites(steps);
+  if (writes.length > maxWrites) return steps;
   const times = timesWritten(writes);
   const cover = (write: KernelWrite): KernelWrite => {
-    if (write.kind !== 'write-chains' || write === last) return write;
-    const old = rulesBelow(write, observed, times);
-    if (old.size === 0) return write;
-    trims.push(trimOf(write, old));
-    return { ...write, covered: new Set(old.keys()) };
+    if (write.kind !== 'write-chains' || write === except) return write;
+    const covered = rulesBelow(write, observed, times);
+    return covered.size === 0 ? write : { ...write, covered };
   };
-  const covering = steps.map((step) => ({ writes: step.writes.map(cover) }));
-  return { steps: covering, trims: trims.map((write) => ({ writes: [write] })) };
+  return steps.map((step) => ({ writes: step.writes.map(cover) }));
+}
+
+/** What deletes the old rules after these steps. */
+export function trimSteps(steps: readonly Step[]): readonly Step[] {
+  return chainsWrites(steps).flatMap((write) => {
+    const trim = trimOf(write);
+    return trim === undefined ? [] : [{ writes: [trim] }];
+  });
+}
+
+function chainsWrites(steps: readonly Step[]): readonly ChainsWrite[] {
+  return steps.flatMap((step) => step.writes.filter((write) => write.kind === 'write-chains'));
 }
 
 function timesWritten(writes: readonly ChainsWrite[]): ReadonlyMap<string, number> {
@@ -47,8 +61,9 @@ function timesWritten(writes: readonly ChainsWrite[]): ReadonlyMap<string, numbe
 }
 
 /**
- * How many rules the chains have that are in the kernel as we wrote them; an empty chain has none to delete. One that is written twice
- * is replaced each time: what lies below would be more than what is observed.
+ * How many rules will lie below in each chain that is in the kernel as we wrote it: its own, what lies below those already, and what
+ * returns above them. An empty chain has none. One that is written twice is replaced each time: what lies below would be more than
+ * what is observed.
  */
 function rulesBelow(
   { family, table, chains }: ChainsWrite,
@@ -60,18 +75,19 @@ function rulesBelow(
   for (const { name } of chains) {
     const found = observed.tables[family][table].chains.get(name);
     const isOnce = times.get(`${family} ${table} ${name}`) === 1;
-    const count = isOnce && found?.kind === 'written' ? found.chain.rules.length : 0;
-    sum += count;
-    if (count > 0) below.set(name, count);
+    if (!isOnce || found?.kind !== 'written') continue;
+    const old = found.chain.rules.length + (found.below ?? 0);
+    sum += found.chain.rules.length;
+    if (old > 0 && old <= maxBelow) below.set(name, old + 1);
   }
   return sum > maxCoveredRules ? new Map() : below;
 }
 
-function trimOf({ family, table, chains }: ChainsWrite, below: ReadonlyMap<string, number>): KernelWrite {
+function trimOf({ family, table, chains, covered }: ChainsWrite): KernelWrite | undefined {
+  if (covered === undefined) return undefined;
   const trimmed = chains.flatMap(({ name, rules }) => {
-    const old = below.get(name);
-    // One more: what returns, above the old ones.
-    return old === undefined ? [] : [{ name, stay: rules.length, go: old + 1 }];
+    const go = covered.get(name);
+    return go === undefined ? [] : [{ name, stay: rules.length, go }];
   });
   return { kind: 'trim-chains', family, table, chains: trimmed };
 }

@@ -98,6 +98,14 @@ export function diffDelta(delta: DataplaneDelta, observed: ObservedDataplane): K
   return { sets: diffSets(changes, destroy, observed), tables };
 }
 
+/** A set is there with another type: all that refers to it must let go first. */
+export function isRetyping({ ipSets }: DataplaneDelta, observed: ObservedDataplane): boolean {
+  return ipSets.some((change) => {
+    const found = change.kind === 'remove' ? undefined : observed.ipSets.get(change.set.name);
+    return found !== undefined && change.kind !== 'remove' && found.type !== change.set.type;
+  });
+}
+
 /** How many objects differ. */
 export function sizeOfDiff({ sets, tables }: KernelDiff): number {
   const ofSets = sets.write.length + sets.resize.length + sets.retype.length + sets.destroy.length;

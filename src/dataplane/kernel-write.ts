@@ -41,8 +41,8 @@ export type KernelWrite =
       readonly table: TableName;
       /** Leaves first. Each is replaced as a whole. */
       readonly chains: readonly Chain[];
-      /** Chains whose present rules stay for now, out of reach below the new ones, until `trim-chains`. */
-      readonly covered?: ReadonlySet<string>;
+      /** Chains whose present rules stay for now, out of reach below the new ones, until `trim-chains`; and how many then lie there. */
+      readonly covered?: ReadonlyMap<string, number>;
     }
   /** Takes away what lies below the rules of `covered` chains; it has no rules of its own, so nothing has to be waited for. */
   | {

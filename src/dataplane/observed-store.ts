@@ -2,6 +2,8 @@
 import { unreachable } from '../lib/unreachable.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import type { HookWrite, KernelWrite, SetWrite } from './kernel-write.ts';
+import type { CoveredChain } from './leftovers.ts';
+import { isAsLeft } from './leftovers.ts';
 import { kernelMembers } from './restore-input.ts';
 import type { ObservedChain, ObservedDataplane, ObservedHook, ObservedPart, ObservedSet } from './observed.ts';
 import { identifyHook } from './observed.ts';
@@ -25,18 +27,26 @@ export class ObservedStore implements ObservedDataplane {
     return this.#ipSets;
   }
 
-  replace(part: ObservedPart): void {
+  /** `covered`: chains with old rules below; where they are found as they were left, that is what is known of them. */
+  replace(part: ObservedPart, covered: readonly CoveredChain[] = []): void {
     for (const { family, table, content } of part.tables) {
       this.tables[family][table] = { chains: new Map(content.chains), hooks: new Map(content.hooks) };
+    }
+    for (const left of covered) {
+      const { chains } = this.tables[left.family][left.table];
+      const { chain, below } = left;
+      if (isAsLeft(left, chains.get(chain.name))) chains.set(chain.name, { kind: 'written', chain, below });
     }
     if (part.ipSets === undefined) return;
     this.#ipSets.clear();
     for (const set of part.ipSets.values()) this.#ipSets.set(set.name, { ...set, members: new Set(set.members) });
   }
 
-  /** After a compare found it equal: from now on identity is enough. */
+  /** After a compare found it equal: from now on identity is enough. What was not read may have old rules below it still. */
   confirm(family: IpFamily, table: TableName, chain: Chain): void {
-    this.tables[family][table].chains.set(chain.name, { kind: 'written', chain });
+    const { chains } = this.tables[family][table];
+    const found = chains.get(chain.name);
+    chains.set(chain.name, found?.kind === 'written' ? { ...found, chain } : { kind: 'written', chain });
   }
 
   /** Carries out a write that succeeded. `kept` are the names that it had to leave. */
@@ -52,9 +62,10 @@ export class ObservedStore implements ObservedDataplane {
         for (const name of write.names) if (!kept.includes(name)) this.#ipSets.delete(name);
         return;
       case 'write-chains':
-        for (const chain of write.chains) this.confirm(write.family, write.table, chain);
+        this.#writeChains(write);
         return;
       case 'trim-chains':
+        this.#trimChains(write);
         return;
       case 'remove-chains':
         for (const name of write.names) this.tables[write.family][write.table].chains.delete(name);
@@ -70,6 +81,23 @@ export class ObservedStore implements ObservedDataplane {
   /** The content of these chains is not known any more. */
   forget(family: IpFamily, table: TableName, names: readonly string[]): void {
     for (const name of names) this.tables[family][table].chains.set(name, { kind: 'unknown' });
+  }
+
+  #writeChains({ family, table, chains, covered }: Extract<KernelWrite, { kind: 'write-chains' }>): void {
+    for (const chain of chains) {
+      const below = covered?.get(chain.name);
+      const written = { kind: 'written', chain } as const;
+      this.tables[family][table].chains.set(chain.name, below === undefined ? written : { ...written, below });
+    }
+  }
+
+  #trimChains({ family, table, chains }: Extract<KernelWrite, { kind: 'trim-chains' }>): void {
+    for (const { name } of chains) {
+      const found = this.tables[family][table].chains.get(name);
+      if (found?.kind === 'written') {
+        this.tables[family][table].chains.set(name, { kind: 'written', chain: found.chain });
+      }
+    }
   }
 
   #writeSet({ set, create, add, remove }: SetWrite): void {

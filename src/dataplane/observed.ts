@@ -7,8 +7,8 @@ import { ownsChain, ownsIpSet } from './ownership.ts';
 export type ObservedChain =
   /** Rule ids: the hash of the `cali:` comment, or a KUBE rule's normal form; empty for a rule that is not ours. */
   | { readonly kind: 'read'; readonly ids: readonly string[]; readonly sets: readonly string[] }
-  /** We wrote it, and nobody said that it changed since. */
-  | { readonly kind: 'written'; readonly chain: Chain }
+  /** We wrote it, and nobody said that it changed since. `below`: how many old rules lie under it still, out of reach (leftovers.ts). */
+  | { readonly kind: 'written'; readonly chain: Chain; readonly below?: number }
   /** It exists; a write that failed, or was not read, leaves its content open. */
   | { readonly kind: 'unknown' };
 
@@ -139,9 +139,14 @@ function readRule(chain: { ids: string[]; sets: string[] }, name: string, rule: 
   for (const [, set = ''] of rule.matchAll(/--match-set (\S+)/g)) if (!chain.sets.includes(set)) chain.sets.push(set);
 }
 
-/** In a cali chain a rule without a hash is somebody else's; its empty id equals none of ours. */
+const lid = '-j RETURN';
+/** Of the rule above old ones (delete-last.ts), in a chain of any style. */
+export const lidId = normaliseKubeRule(lid);
+
+/** In a cali chain a rule without a hash is somebody else's, but for a lid; its empty id equals none of ours. */
 function ruleId(chain: string, rule: string): string {
-  return chain.startsWith('KUBE-') ? normaliseKubeRule(rule) : (caliHash(rule) ?? '');
+  if (chain.startsWith('KUBE-')) return normaliseKubeRule(rule);
+  return caliHash(rule) ?? (rule === lid ? lidId : '');
 }
 
 function readBuiltinRule(

@@ -5,10 +5,12 @@
 import { ipFamilies } from './dataplane.ts';
 import type { Dataplane, DataplaneDelta } from './dataplane.ts';
 import { closedStaleChain, narrowedCheck, withoutSet } from './closed-chain.ts';
-import { deletingLast } from './delete-last.ts';
+import { coveringAllButLast, coveringSteps, trimSteps } from './delete-last.ts';
 import type { ChainPlace, KernelDiff, SetDiff, TableDiff } from './diff.ts';
 import { diffDataplane, diffDelta } from './diff.ts';
 import type { HookWrite, KernelWrite, SetWrite, Step } from './kernel-write.ts';
+import type { LeftBehind, TableLeftovers } from './leftovers.ts';
+import { coveredIn, trimmingWrite } from './leftovers.ts';
 import { chainName } from './names.ts';
 import type { ObservedDataplane } from './observed.ts';
 import { isSharedChain } from './ownership.ts';
@@ -29,6 +31,35 @@ export function planSteps(
   limits: PieceLimits = nftPieces,
 ): readonly Step[] {
   return stepsOf(diffDelta(delta, observed), dataplane, limits, observed);
+}
+
+/** The same without what nothing reaches any more: that is left behind, for `planTidy`. */
+export function planUrgentSteps(
+  delta: DataplaneDelta,
+  dataplane: Dataplane,
+  observed: ObservedDataplane,
+  limits: PieceLimits = nftPieces,
+): { readonly steps: readonly Step[]; readonly left: LeftBehind } {
+  const diff = diffDelta(delta, observed);
+  const isCovering = limits.deletesLast === true && diff.sets.retype.length === 0;
+  const steps = urgentSteps(diff, dataplane, limits, (written) =>
+    isCovering ? coveringSteps(written, observed) : written,
+  );
+  const removed = diff.tables.flatMap(({ family, table, remove }) => remove.map((name) => ({ family, table, name })));
+  return { steps, left: { chains: [...coveredIn(steps), ...removed], sets: diff.sets.destroy } };
+}
+
+/** Takes away what was left behind in tables. `isSure`: nobody has touched the rules since. */
+export function planTidy(
+  tables: readonly TableLeftovers[],
+  isSure: boolean,
+  limits: PieceLimits = nftPieces,
+): readonly Step[] {
+  const trims = tables.flatMap((table) => trimmingWrite(table, isSure) ?? []);
+  const removals = tables.map(
+    ({ family, table, remove }): TableDiff => ({ family, table, write: [], present: new Map(), remove, hooks: [] }),
+  );
+  return [...trims.map((write) => ({ writes: [write] })), ...removeChainSteps(removals, limits)];
 }
 
 /** For a full compare: at start, after a failed write, on drift, on the slow timer. */
@@ -71,30 +102,38 @@ export function planCleanup(observed: ObservedDataplane, limits: PieceLimits = n
  * a new member through. `observed`, where it is sure what the chains hold, lets old rules go last.
  */
 export function stepsOf(
-  { sets, tables }: KernelDiff,
+  diff: KernelDiff,
   dataplane: Dataplane,
   limits: PieceLimits,
   observed?: ObservedDataplane,
+): readonly Step[] {
+  const isCovering = limits.deletesLast === true && observed !== undefined && diff.sets.retype.length === 0;
+  const steps = urgentSteps(diff, dataplane, limits, (written) =>
+    isCovering ? coveringAllButLast(written, observed) : written,
+  );
+  return [...steps, ...trimSteps(steps), ...removeChainSteps(diff.tables, limits), ...destroySteps(diff.sets.destroy)];
+}
+
+/** What packets meet. `covering`: how chains are written, given how they would be. */
+function urgentSteps(
+  { sets, tables }: KernelDiff,
+  dataplane: Dataplane,
+  limits: PieceLimits,
+  covering: (written: readonly Step[]) => readonly Step[],
 ): readonly Step[] {
   const reopened = retypeReferrers(sets, dataplane);
   const isChange = tables.some(changesRules);
   const { early, late } = inTwo(sets, isChange);
   const isLate = (set: IpSet): boolean => set.gate === true || isChange;
-  const written = chainSteps(tables, reopened, limits);
-  const isCovering = limits.deletesLast === true && observed !== undefined && reopened.size === 0;
-  const { steps, trims } = isCovering ? deletingLast(written, observed) : { steps: written, trims: [] };
   return [
     ...retypeSteps(sets, dataplane),
     ...setSteps(early),
     ...resizeSteps(sets, (set) => !isLate(set)),
-    ...steps,
+    ...covering(chainSteps(tables, reopened, limits)),
     ...setSteps(late),
     ...resizeSteps(sets, isLate),
     ...hookSteps(tables, inwards, (hook) => !isRemoval(hook)),
     ...hookSteps(tables, outwards, isRemoval),
-    ...trims,
-    ...removeChainSteps(tables, limits),
-    ...destroySteps(sets.destroy),
   ];
 }
 

@@ -20,6 +20,8 @@ export interface AgentStatus {
   /** Revision of the cluster as it is known, and as it is in the kernel; equal when nothing is waiting. */
   readonly revision: number;
   readonly appliedRevision: number;
+  /** Rules and chains of former revisions are still there, out of reach: they go when it is calm (docs/dataplane.md). */
+  readonly leftBehind: boolean;
   /** Kind to how many are known. */
   readonly objects: Readonly<Record<string, number>>;
   readonly chains: number;

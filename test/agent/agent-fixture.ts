@@ -87,6 +87,7 @@ export class TestNode implements NodeWatch {
 export class TestDrift implements DriftWatch {
   readonly #events = new Channel<readonly TableName[]>();
   readonly #backend: KernelBackend;
+  readonly isFollowing = true;
   looks = 0;
 
   constructor(backend: KernelBackend) {

@@ -3,8 +3,8 @@ import { maxAttempts } from '../../src/agent/agent.ts';
 import type { DriftWatch } from '../../src/agent/drift-watch.ts';
 import { endpointStatuses } from '../../src/agent/endpoint-status.ts';
 import { CommandError } from '../../src/backends/exec.ts';
-import { policy, labels } from '../policy/objects.ts';
-import { pod } from '../policy/objects.ts';
+import type { ClusterChange } from '../../src/cluster/state.ts';
+import { labels, pod, policy } from '../policy/objects.ts';
 import { run, seedChanges, set, startAgent, stopAgent } from './agent-fixture.ts';
 import type { StartedAgent } from './agent-fixture.ts';
 
@@ -25,6 +25,11 @@ function programmed(): Readonly<Record<string, boolean>> {
 
 function messages(level: string): readonly unknown[] {
   return started.log.filter((line) => line.level === level).map((line) => line.msg);
+}
+
+/** A change of rules each time. */
+function changedPolicy(round: number): ClusterChange {
+  return set(policy('default/turn', { ingress: (round * 2) % 2 === 0 ? [] : [{ path: 'spec.ingress[0]' }] }));
 }
 
 async function bringUp(): Promise<void> {
@@ -206,6 +211,7 @@ describe('drift', () => {
           signal.addEventListener('abort', resolve, { once: true });
         });
       },
+      isFollowing: true,
       look: () => Promise.resolve({ tables: [], ipSets: false }),
     };
     const other = startAgent(undefined, { drift, watchedChains });
@@ -271,18 +277,51 @@ describe('drift', () => {
     await bringUp();
     const { kernel } = started;
     const name = 'cali40s:LrVD8vMIGQDyv8Y7sPFB1Ge';
-    // Once at first, three times more with the write itself.
-    kernel.heldSets = 4;
+    kernel.heldSets = 1;
     const gone = { type: 'delete', kind: 'NetworkPolicy', key: 'default/allow-db-access' } as const;
     started.source.deliver({ changes: [gone], synced: true });
     await run(started);
-    await expect.poll(() => kernel.heldSets, { timeout: 5000 }).toBe(0);
-    await run(started);
+    expect(kernel.heldSets).toBe(1);
+    // A second for the rules, and another for their set.
+    for (let second = 0; second < 2; second += 1) await run(started, 1000).then(() => run(started));
+    expect(kernel.heldSets).toBe(0);
     expect(kernel.sets.has(name, 'inet')).toBe(true);
     await run(started, 5000);
     await run(started);
     expect(kernel.sets.has(name, 'inet')).toBe(false);
     expect(started.agent.kernel.driftRepairs).toBe(0);
+  });
+
+  test('what a change leaves behind stays in a burst, ten seconds at most, and goes a second after it', async () => {
+    await bringUp();
+    const { kernel, source, drift, agent } = started;
+    const [name] = [...saved().matchAll(/^:(cali-pi-\S+)/gm)].map(([, found]) => found ?? '');
+    const gone = { type: 'delete', kind: 'NetworkPolicy', key: 'default/allow-db-access' } as const;
+    source.deliver({ changes: [gone], synced: true });
+    await run(started);
+    const hasOld = (): boolean => kernel.table('ip', 'filter').chain(name ?? '') !== undefined;
+    expect(hasOld()).toBe(true);
+    let seconds = 0;
+    for (; hasOld() && seconds < 30; seconds += 0.5) {
+      source.deliver({ changes: [changedPolicy(seconds)], synced: true });
+      await run(started);
+      await run(started, 500);
+    }
+    expect(seconds).toBeGreaterThan(9);
+    expect(seconds).toBeLessThan(12);
+    await run(started);
+    source.deliver({ changes: [changedPolicy(99)], synced: true });
+    await run(started);
+    expect(agent.kernel.hasLeftovers).toBe(true);
+    await run(started, 900);
+    expect(agent.kernel.hasLeftovers).toBe(true);
+    await run(started, 200);
+    await run(started);
+    expect(saved()).not.toContain('-j RETURN\n');
+    expect(agent.kernel.driftRepairs).toBe(0);
+    drift.change('filter');
+    await run(started);
+    expect(agent.kernel.driftRepairs).toBe(0);
   });
 
   test('the look reads no rules and writes nothing while all is well', async () => {

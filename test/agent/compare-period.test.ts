@@ -1,7 +1,8 @@
 /** A compare may take long, where there is much to compare or little to compare with: then it comes more rarely. */
 import { afterEach, expect, test } from 'vitest';
 import { KernelBackend } from '../../src/backends/kernel-backend.ts';
-import type { Inspection, ResyncOptions, WriteReport } from '../../src/backends/kernel-writer.ts';
+import type { ResyncOptions } from '../../src/backends/kernel-writer.ts';
+import type { Inspection, WriteReport } from '../../src/backends/write-report.ts';
 import { KernelWriter } from '../../src/backends/kernel-writer.ts';
 import type { Dataplane } from '../../src/dataplane/dataplane.ts';
 import { FakeKernel } from '../fakes/kernel.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { CutKeeper, cutPart, type MemberWriter } from '../../src/agent/cut-keeper.ts';
 import type { NetworkPolicy } from '../../src/cluster/objects.ts';
-import type { WriteReport } from '../../src/backends/kernel-writer.ts';
+import type { WriteReport } from '../../src/backends/write-report.ts';
 import type { CutView } from '../../src/compile/cut.ts';
 import { parseConversationMember } from '../../src/dataplane/conversation.ts';
 import type { DataplaneDelta } from '../../src/dataplane/dataplane.ts';

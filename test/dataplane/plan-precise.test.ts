@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { closedStaleChain, narrowedCheck } from '../../src/dataplane/closed-chain.ts';
 import type { Dataplane } from '../../src/dataplane/dataplane.ts';
-import { deletingLast } from '../../src/dataplane/delete-last.ts';
+import { coveringAllButLast, trimSteps } from '../../src/dataplane/delete-last.ts';
 import type { KernelWrite, Step } from '../../src/dataplane/kernel-write.ts';
 import { parseSave } from '../../src/dataplane/observed.ts';
 import { ObservedStore } from '../../src/dataplane/observed-store.ts';
@@ -193,10 +193,11 @@ describe('deleting last', () => {
   const inKernel = (names: readonly string[], rules = 1): ObservedStore =>
     synced(dataplaneOf({ chains: { filter: names.map((name) => chainOf(name, ...Array<Rule>(rules).fill(drop))) } }));
   const outcome = (writes: readonly ChainsWrite[], observed: ObservedStore) => {
-    const { steps, trims } = deletingLast(
+    const steps = coveringAllButLast(
       writes.map((write) => ({ writes: [write] })),
       observed,
     );
+    const trims = trimSteps(steps);
     const covered = steps.flatMap((step) => step.writes.map((write) => 'covered' in write));
     const trimmed = trims.flatMap((step) =>
       step.writes.flatMap((write) => (write.kind === 'trim-chains' ? write.chains : [])),

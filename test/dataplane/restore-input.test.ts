@@ -33,7 +33,7 @@ COMMIT
 test('a covered chain: the new rules above the old, and none of these is reached; then the old are counted out', () => {
   const policy = chainOf('cali-a', ruleOf({ kind: 'accept' }), ruleOf({ kind: 'drop' }));
   const other = chainOf('cali-b', ruleOf({ kind: 'drop' }));
-  const covered = new Set<string>([policy.name]);
+  const covered = new Map<string, number>([[policy.name, 3]]);
   const { text, chainOfLine } = tableInput({ kind: 'write-chains', ...place, chains: [policy, other], covered });
   const bare = text.replaceAll(/ -m comment --comment "cali:[\w-]{16}"/g, '');
   expect(bare).toBe(

@@ -192,10 +192,19 @@ class Bench {
   async #disturb(): Promise<void> {
     const tampering = this.#random.of(tamperings(this.#options.variant));
     this.#note(tampering.name);
+    await this.#agent?.untilTidy();
     const before = await ownImageOf(this.#place);
+    // In a burst of changes that ends where it began, old rules lie below new ones.
+    const isBurst = this.#random.isTrue();
+    const [state, name] = [this.#state, stateName(this.#states)];
+    if (isBurst) {
+      await this.#writeNextState();
+      await this.#untilSettled();
+    }
     await tampering.act(this.#place, this.#random);
+    if (isBurst) await this.#writeState((next) => state.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), next));
     const started = Date.now();
-    const limit = 4000 * slowness() + 2000;
+    const limit = (isBurst ? 8000 : 4000) * slowness() + 2000;
     try {
       await untilTrue(tampering.name, async () => (await ownImageOf(this.#place)) === before, limit);
       this.#mended[tampering.name] = Math.max(this.#mended[tampering.name] ?? 0, Date.now() - started);
@@ -225,8 +234,12 @@ class Bench {
   }
 
   async #writeNextState(): Promise<void> {
+    await this.#writeState((name) => randomState(this.#random, name));
+  }
+
+  async #writeState(make: (name: string) => string): Promise<void> {
     this.#states += 1;
-    this.#state = randomState(this.#random, stateName(this.#states));
+    this.#state = make(stateName(this.#states));
     await this.#lab.write('cluster.yaml', this.#state);
   }
 

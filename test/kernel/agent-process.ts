@@ -104,6 +104,12 @@ export class AgentProcess {
     });
   }
 
+  /** Nothing of former states is left behind (docs/adr/0015). */
+  async untilTidy(): Promise<void> {
+    const isTidy = async (): Promise<boolean> => (await askAgent(this.#place.runDir))?.status.leftBehind === false;
+    await untilTrue('nothing is left behind', isTidy, settleMs());
+  }
+
   /** It has read this NetworkPolicy, `namespace/name`; what it knew before may still be what is in the kernel. */
   async untilKnown(policy: string): Promise<void> {
     const socket = join(this.#place.runDir, 'sluice.sock');

@@ -161,7 +161,7 @@ describeKernel('standing programs', () => {
     const accept: Rule = { ...goesOn, action: { kind: 'accept' } };
     await write(chain('cali-a', accept, accept), chain('cali-b', jumpTo('cali-a')));
     const place = { family: 'ipv4', table: 'filter' } as const;
-    const covered = new Set(['cali-a']);
+    const covered = new Map([['cali-a', 3]]);
     await backend.apply({
       kind: 'write-chains',
       ...place,

@@ -222,6 +222,7 @@ const life = fc.record({
   options: someOptions.map((options) => ({ ...options, interfacePrefixes: [] })),
   history: someHistory,
   facts: fc.infiniteStream(fc.option(ownFacts, { nil: undefined })),
+  ends: fc.array(fc.constantFrom<End>('at once', 'left', 'tidied'), { minLength: 1 }),
 });
 
 /** Whose an address is. Of a pod that is gone nothing stays allowed: what held it may hold it to the end. */
@@ -241,10 +242,15 @@ interface Life {
   readonly history: readonly (readonly ClusterChange[])[];
   /** What the node finds before each batch; undefined: nothing new. */
   readonly facts: Iterable<NodeFacts | undefined>;
+  /** After each batch, again and again. */
+  readonly ends: readonly End[];
 }
 
+/** What becomes of what nothing reaches after a change any more. */
+type End = 'at once' | 'left' | 'tidied';
+
 /** Throws at the first state on the way that opens or closes what it must not. */
-async function liveThrough({ options, history, facts }: Life): Promise<void> {
+async function liveThrough({ options, history, facts, ends }: Life): Promise<void> {
   const store = new ClusterStore();
   store.apply([{ type: 'set', object: { ...nodeObject, podCidrs: [cidr('10.0.0.0/24'), cidr('fd00::/64')] } }]);
   const kernel = new LookedAtKernel();
@@ -252,6 +258,7 @@ async function liveThrough({ options, history, facts }: Life): Promise<void> {
   const compiler = new Compiler(store, options);
   let present: NodeFacts = { bindings: new Map(), nodeAddresses: nodeObject.addresses, conntrackLiberal: false };
   const news = facts[Symbol.iterator]();
+  let turn = 0;
   const follow = async (changes: readonly ClusterChange[], isAsBefore: boolean): Promise<void> => {
     const seen: { readonly state: Dataplane; readonly write: KernelWrite; readonly isEnd: boolean }[] = [];
     kernel.onState = (state, write, isEnd) => seen.push({ state, write, isEnd });
@@ -261,7 +268,9 @@ async function liveThrough({ options, history, facts }: Life): Promise<void> {
     const { delta } = compiler.apply(store.apply(changes), present);
     const isSettled = !changesRulesAndMembers(delta);
     const isCalm = isAsBefore && isSettled && wasWhole && hasOneInterfaceEach(store, present);
-    await writer.update(delta, compiler.dataplane);
+    const end = ends[turn++ % ends.length] ?? 'at once';
+    await writer.update(delta, compiler.dataplane, { isLeaving: end !== 'at once' });
+    if (end === 'tidied') while (writer.hasLeftovers) await writer.tidy(compiler.dataplane, true);
     const packets = packetsOf(present);
     const judge = (state: Dataplane) => verdicts(state, packets, present);
     const [first, last] = [judge(before), judge(compiler.dataplane)];
@@ -322,7 +331,7 @@ describe('found', () => {
   const all = [rule()];
   const both = factsOf([a, 'veth0'], [b, 'veth1']);
 
-  test.each<readonly [string, Life]>([
+  test.each<readonly [string, Omit<Life, 'ends'>]>([
     [
       'an isolated pod goes and another comes whose interface is not known: neither speaks to the other in between',
       {
@@ -459,5 +468,7 @@ describe('found', () => {
         facts: [both, factsOf([a, 'veth1'], [b, 'veth0'])],
       },
     ],
-  ])('%s', (_, found) => liveThrough(found));
+  ])('%s', async (_, found) => {
+    for (const end of ['at once', 'left', 'tidied'] as const) await liveThrough({ ...found, ends: [end] });
+  });
 });

@@ -15,6 +15,7 @@ const status: AgentStatus = {
   ipFamilies: ['ipv4'],
   revision: 3,
   appliedRevision: 3,
+  leftBehind: false,
   objects: { Pod: 1 },
   chains: 0,
   rules: 0,

@@ -213,7 +213,7 @@ function repeatable(write: TableWrite): TableWrite {
   return write.kind === 'write-chains' ? { ...write, covered: noChains } : write;
 }
 
-const noChains: ReadonlySet<string> = new Set();
+const noChains: ReadonlyMap<string, number> = new Map();
 
 function sessionFor(
   family: IpFamily,
