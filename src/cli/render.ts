@@ -45,6 +45,7 @@ export function addRenderCommand(program: Command, io: CommandIo): void {
       examples(
         'sluice render --node minikube --manifests examples/seed',
         'sluice render --node minikube --only v4 --manifests examples/seed | grep cali95aa86cbb2a',
+        'sluice render --node node2 --service-proxy --manifests examples/nodeport/manifests',
       ),
     )
     .action(async (options: RenderOptions) => {

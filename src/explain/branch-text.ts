@@ -1,5 +1,4 @@
 /** The endpoints that a connection may get, with the share of each. */
-import { describeObject } from '../cluster/objects.ts';
 import { shareToNumber } from '../dataplane/trace/share.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
@@ -49,14 +48,13 @@ function countText(branches: readonly InvestigatedBranch[]): string {
 }
 
 /** With session affinity a client comes back to its endpoint. */
-function whomText({ state }: ClusterModel, [first]: readonly InvestigatedBranch[]): string {
+function whomText(model: ClusterModel, [first]: readonly InvestigatedBranch[]): string {
   const steps = first?.journey.hops.flatMap(({ trace }) => trace.path) ?? [];
   for (const step of steps) {
     if (step.kind !== 'rule' || !step.rule.matches.some(({ kind }) => kind === 'recent-set')) continue;
-    const { object } = step.rule.origin;
-    const service = [...state.services.values()].find((one) => describeObject(one) === object);
-    if (service?.sessionAffinitySeconds === undefined) continue;
-    return `each client, which keeps it while its connections begin within ${service.sessionAffinitySeconds} s of each other (sessionAffinity ClientIP)`;
+    const seconds = model.serviceCalled(step.rule.origin.object ?? '')?.sessionAffinitySeconds;
+    if (seconds === undefined) continue;
+    return `each client, which keeps it while its connections begin within ${seconds} s of each other (sessionAffinity ClientIP)`;
   }
   return 'each connection';
 }

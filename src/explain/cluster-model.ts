@@ -91,6 +91,12 @@ export class ClusterModel {
     return made;
   }
 
+  /** By `Service namespace/name`, as rules name what asked for them. */
+  serviceCalled(object: string): Service | undefined {
+    const [kind, key] = object.split(' ');
+    return kind === 'Service' && key !== undefined ? this.state.services.get(key) : undefined;
+  }
+
   ownerOf(address: IpAddress): AddressOwner | undefined {
     return this.#owners.get(address);
   }

@@ -64,7 +64,7 @@ export function explanationOf(model: ClusterModel, investigation: Investigation)
 }
 
 /** What one rule did. */
-export function explainedStep(node: string, step: TraceStep): ExplainedStep {
+export function explainedStep(model: ClusterModel, node: string, step: TraceStep): ExplainedStep {
   const { hook, table, chain } = step;
   const place = { node, hook, table, chain };
   if (step.kind === 'end') return { ...place, action: 'end of chain', reason: reasonText(step), ...commonObject(step) };
@@ -76,6 +76,7 @@ export function explainedStep(node: string, step: TraceStep): ExplainedStep {
     action: actionText(step.rule.action),
     reason: reasonText(step),
     ...sourceOf(step.rule.origin),
+    ...servicePlace(model, step.rule.origin),
   };
 }
 
@@ -87,7 +88,7 @@ function prefaceStep({ action, reason, service }: Preface): ExplainedStep {
 
 function explainedBranch(model: ClusterModel, branch: InvestigatedBranch): ExplainedBranch {
   const { hops } = branch.journey;
-  const steps = hops.flatMap(({ node, trace }) => trace.path.map((step) => explainedStep(node, step)));
+  const steps = hops.flatMap(({ node, trace }) => trace.path.map((step) => explainedStep(model, node, step)));
   const node = lastNode(branch.journey);
   const end: ExplainedStep = {
     ...(node === undefined ? {} : { node }),
@@ -117,4 +118,11 @@ function sourceOf({ object, path, file, line }: RuleOrigin): Partial<ExplainedSt
     ...(file === undefined ? {} : { file }),
     ...(line === undefined ? {} : { line }),
   };
+}
+
+/** Rules of Services do not say themselves where those were written: there are too many of them. */
+function servicePlace(model: ClusterModel, { object, path }: RuleOrigin): Partial<ExplainedStep> {
+  const location = object === undefined ? undefined : model.serviceCalled(object)?.location;
+  if (location === undefined) return {};
+  return { file: location.file, line: location.lines.get(path ?? '') ?? location.line };
 }

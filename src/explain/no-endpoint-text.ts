@@ -1,6 +1,6 @@
 /** Why no endpoint of a Service was there for a packet: each of them, and what keeps it. */
 import type { Service } from '../cluster/objects.ts';
-import { describeObject } from '../cluster/objects.ts';
+import { describeObject, keyOf } from '../cluster/objects.ts';
 import type { TraceStep } from '../dataplane/trace/step.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import { LeftOutFinder } from '../service/left-out.ts';
@@ -46,13 +46,11 @@ interface FoundPort {
 
 /** That the refusing rule speaks of. */
 function portOf(model: ClusterModel, node: string, step: TraceStep & { readonly kind: 'rule' }): FoundPort | undefined {
-  const { object, path } = step.rule.origin;
-  for (const { service, ports } of model.node(node).servicePlan?.services.values() ?? []) {
-    if (describeObject(service) !== object) continue;
-    const port = ports.find((one) => one.path === path && one.family === step.before.family);
-    return port === undefined ? undefined : { service, port };
-  }
-  return undefined;
+  const { object = '', path } = step.rule.origin;
+  const service = model.serviceCalled(object);
+  const planned = service === undefined ? undefined : model.node(node).servicePlan?.services.get(keyOf(service));
+  const port = planned?.ports.find((one) => one.path === path && one.family === step.before.family);
+  return planned === undefined || port === undefined ? undefined : { service: planned.service, port };
 }
 
 function whyUnused({ local, nodeName, terminating }: PlannedEndpoint, isHere: boolean): string {

@@ -34,7 +34,7 @@ export function renderExplanation(
   const lines = [paint.strong(titleOf(model, investigation, shown)), ''];
   if (prefaces.length > 0) lines.push(...prefaces.map(({ reason }) => reason), '');
   if (branches.length > 1) lines.push(...branchLines(model, branches, { paint, verbose }), '');
-  if (shown !== undefined) lines.push(...hopLines(shown, { paint, verbose }));
+  if (shown !== undefined) lines.push(...hopLines(model, shown, { paint, verbose }));
   lines.push(`${verdictText(investigation, paint)}: ${impossible?.reason ?? endText(model, shown)}`);
   if (shown !== undefined) lines.push(...refusalLines(model, shown, paint), ...noEndpointLines(model, shown));
   return `${lines.join('\n')}\n`;
@@ -71,11 +71,19 @@ function destinationText(model: ClusterModel, name: string, address: IpAddress):
   return ` (${address}${place})`;
 }
 
-function hopLines({ journey }: InvestigatedBranch, options: Required<TextOptions>): readonly string[] {
+function hopLines(
+  model: ClusterModel,
+  { journey }: InvestigatedBranch,
+  options: Required<TextOptions>,
+): readonly string[] {
+  const said = new Set<string>();
   return journey.hops.flatMap(({ node, trace }) => {
     const steps = trace.path.filter((step) => options.verbose || isVisible(step));
     const places = groupByPlace(steps);
-    const body = places.flatMap(({ title, own }) => [`  ${title}`, ...stepLines(node, own, options.paint)]);
+    const body = places.flatMap(({ title, own }) => [
+      `  ${title}`,
+      ...stepLines(own, { model, node, paint: options.paint, said }),
+    ]);
     const quiet = ['  no rule that decides anything'];
     return [options.paint.strong(`node ${node}`), ...(body.length === 0 ? quiet : body), ''];
   });
@@ -93,10 +101,18 @@ function groupByPlace(steps: readonly TraceStep[]): readonly { readonly title: s
   return groups;
 }
 
-function stepLines(node: string, steps: readonly TraceStep[], paint: Paint): readonly string[] {
+interface StepContext {
+  readonly model: ClusterModel;
+  readonly node: string;
+  readonly paint: Paint;
+  /** What asked for rules, as said before: its file is named once. Filled as steps are written. */
+  readonly said: Set<string>;
+}
+
+function stepLines(steps: readonly TraceStep[], { model, node, paint, said }: StepContext): readonly string[] {
   const rows = steps.map((step) => {
-    const { chain = '', rule, action, reason, object, path, file, line } = explainedStep(node, step);
-    const asked = path === undefined ? '' : ` (${sourceText({ object, path, file, line })})`;
+    const { chain = '', rule, action, reason, object, path, file, line } = explainedStep(model, node, step);
+    const asked = path === undefined ? '' : ` (${sourceText({ object, path, file, line }, said)})`;
     return { chain: rule === undefined ? chain : `${chain} ${rule}`, action, text: `${reason}${asked}`, step };
   });
   const chainWidth = Math.max(...rows.map(({ chain }) => chain.length));
@@ -118,9 +134,11 @@ interface SourceText {
   readonly line: number | undefined;
 }
 
-function sourceText({ object, path, file, line }: SourceText): string {
-  const place = file === undefined ? '' : `, ${file}${line === undefined ? '' : `:${line}`}`;
-  return `${object === undefined ? '' : `${object} `}${path}${place}`;
+function sourceText({ object, path, file, line }: SourceText, said: Set<string>): string {
+  const name = `${object === undefined ? '' : `${object} `}${path}`;
+  if (file === undefined || said.has(name)) return name;
+  said.add(name);
+  return `${name}, ${file}${line === undefined ? '' : `:${line}`}`;
 }
 
 function verdictText({ verdict, how }: Investigation, paint: Paint): string {

@@ -1,6 +1,7 @@
 /** What explain tells somebody who does not know the chains about Services. */
 import { describe, expect, test } from 'vitest';
 import type { ClusterObject, Endpoint, Service } from '../../src/cluster/objects.ts';
+import { explain } from '../../src/explain/explain.ts';
 import { investigate } from '../../src/explain/investigate.ts';
 import { parseQuestion } from '../../src/explain/question.ts';
 import { renderExplanation } from '../../src/explain/render-text.ts';
@@ -190,4 +191,17 @@ Service demo/web has no endpoint that can be used on b:
       '  10.88.0.10  demo/web  it has no TCP port called http\n',
     );
   });
+});
+
+test('where the Service was written is said once to people, and in every step to programs', () => {
+  const location = { file: 'web.yaml', line: 1, lines: new Map([['spec.ports[0]', 6]]) };
+  const said = text('client', 'svc/web:80', { more: web({ location }, ['10.88.0.10']) });
+  expect(said.match(/Service demo\/web spec\.ports\[0\], web\.yaml:6/g)).toHaveLength(1);
+  expect(said.match(/Service demo\/web spec\.ports\[0\]/g)).toHaveLength(3);
+  const model = clusterOf([...objects, ...web({ location }, ['10.88.0.10'])]);
+  const question = parseQuestion('client', 'svc/web:80', { state: model.state, namespace: 'demo' });
+  if (!question.ok) throw new Error(question.message);
+  const steps = explain(model, question.value).branches[0]?.steps.filter(({ object }) => object === 'Service demo/web');
+  expect(steps).toHaveLength(3);
+  for (const step of steps ?? []) expect(step).toMatchObject({ path: 'spec.ports[0]', file: 'web.yaml', line: 6 });
 });
