@@ -57,6 +57,16 @@ describe('readiness and traffic policies', () => {
       { cluster: [a] },
     ],
     [
+      '70: publishNotReadyAddresses, and it terminates: the slice says ready all the same',
+      externalLocal,
+      [
+        endpoint(a, 'here', { serving: false, terminating: true }),
+        endpoint(b, 'here', servingTerminating),
+        endpoint(c),
+      ],
+      { cluster: [a, c], local: [a], external: 'serve' },
+    ],
+    [
       '71: nothing ready: serving and terminating ones',
       {},
       [endpoint(a, 'there', servingTerminating)],
@@ -136,6 +146,36 @@ describe('topology hints', () => {
   const inZone = (address: string, ...hintZones: readonly string[]) => endpoint(address, 'there', { hintZones });
   const onNode = (address: string, ...hintNodes: readonly string[]) => endpoint(address, 'there', { hintNodes });
   const rows: readonly (readonly [string, readonly Endpoint[], readonly string[]])[] = [
+    [
+      '77: one of several that name this zone has a hint of nodes alone',
+      [inZone(a, 'zone-a'), inZone(b, 'zone-b'), onNode(c, 'here')],
+      [a, b, c],
+    ],
+    [
+      '78: hints of both kinds: the node comes before the zone',
+      [
+        endpoint(a, 'here', { hintNodes: ['here'], hintZones: ['zone-a'] }),
+        endpoint(b, 'there', { hintNodes: ['there'], hintZones: ['zone-a'] }),
+      ],
+      [a],
+    ],
+    [
+      '78: one without a hint of nodes switches them off, the zone decides',
+      [
+        endpoint(a, 'here', { hintNodes: ['here'], hintZones: ['zone-a'] }),
+        endpoint(b, 'there', { hintZones: ['zone-a'] }),
+        endpoint(c, 'there', { hintNodes: ['there'], hintZones: ['zone-b'] }),
+      ],
+      [a, b],
+    ],
+    [
+      '82: hints of what only terminates do not count, nor does it follow them',
+      [
+        endpoint(a, 'there', { ...servingTerminating, hintZones: ['zone-b'] }),
+        endpoint(b, 'there', { ...servingTerminating, hintZones: ['zone-a'] }),
+      ],
+      [a, b],
+    ],
     [
       '76: all hinted, some to this zone',
       [inZone(a, 'zone-a'), inZone(b, 'zone-b'), inZone(c, 'zone-b', 'zone-a')],
