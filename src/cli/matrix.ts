@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { ClusterState } from '../cluster/state.ts';
-import type { MatrixPort } from '../explain/matrix.ts';
+import type { MatrixPort, MatrixRow } from '../explain/matrix.ts';
 import type { Party } from '../explain/names.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import { addClusterOptions, familiesFor, ipFamilyOption, loadCluster, reportDiagnostics } from './cluster.ts';
@@ -64,6 +64,7 @@ export function addMatrixCommand(program: Command, io: CommandIo): void {
         ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
         ...(options.ipFamily === undefined ? {} : { family: options.ipFamily }),
       });
+      await tellMissing(to, rows, io);
       if (options.output === 'json') io.out(formatJson(rows));
       else if (options.output === 'yaml') io.out(formatYaml(rows));
       else io.out(matrixText(rows, io.colour));
@@ -98,6 +99,20 @@ async function partiesNamed(
     if (isItself || pod.deployment === undefined) return [party.value];
     return podsOfDeployment(state, pod.namespace, pod.deployment).map((one) => ({ kind: 'pod', pod: one }));
   });
+}
+
+/** Whoever was named and is in no row: nobody would notice. */
+async function tellMissing(
+  named: readonly Party[] | undefined,
+  rows: readonly MatrixRow[],
+  io: CommandIo,
+): Promise<void> {
+  const { nameOfParty } = await import('../explain/names.ts');
+  const answered = new Set(rows.map(({ to }) => to));
+  for (const name of new Set(named?.map(nameOfParty))) {
+    if (answered.has(name)) continue;
+    io.error(`sluice: matrix: ${name} names no port, or has no address: name a port with --port\n`);
+  }
 }
 
 function refuseServices(parties: readonly Party[] | undefined): void {

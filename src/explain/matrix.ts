@@ -1,6 +1,7 @@
 /** Who can talk to whom, by the tracer: every ordered pair of pods that have an address, or of whoever is named. */
 import type { Pod, Protocol } from '../cluster/objects.ts';
 import { keyOf } from '../cluster/objects.ts';
+import { dnsAnswer } from '../cluster/service-names.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Answer } from './investigate.ts';
@@ -70,7 +71,8 @@ function portsOf(model: ClusterModel, party: Party): readonly MatrixPort[] {
     case 'pod':
       return party.pod.ports;
     case 'service':
-      return party.service.ports;
+      // Of an ExternalName those of the Service that it stands for.
+      return dnsAnswer(model.state, party.service).services.at(-1)?.ports ?? [];
     case 'node':
       return nodePortsOf(model);
     case 'address': {

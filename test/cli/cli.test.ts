@@ -218,6 +218,13 @@ describe('output', () => {
     expect(stdout).not.toContain('inet6');
   });
 
+  test('the matrix says who is in no row of it', async () => {
+    const { stdout, stderr, exitCode } = await runSluice(['matrix', '--to', 'db', '192.0.2.77', ...seed]);
+    expect(stdout).not.toContain('192.0.2.77');
+    expect(stderr).toBe('sluice: matrix: 192.0.2.77 names no port, or has no address: name a port with --port\n');
+    expect(exitCode).toBe(0);
+  });
+
   test('the matrix as rows', async () => {
     const { stdout } = await runSluice(['matrix', '--from', 'frontend', '--to', 'db', '-o', 'json', ...seed]);
     expect(JSON.parse(stdout)).toEqual([

@@ -56,6 +56,17 @@ test('Services, nodes, addresses and clients outside, where they are named', () 
   ]);
 });
 
+test('an ExternalName has the ports of the Service that it stands for', () => {
+  const alias = { ...service('default/alias', '10.96.0.8'), type: 'ExternalName', clusterIps: [], ports: [] } as const;
+  const to = (externalName: string) => [{ kind: 'service', service: { ...alias, externalName } } as const];
+  const web = service('default/web', '10.96.0.9');
+  const model = clusterOf([...seedCluster, web, endpoints('default/web', ['10.88.0.27'], 80)]);
+  expect(matrix(model, { from: [frontend], to: to('web.default.svc.cluster.local') })).toMatchObject([
+    { to: 'svc/default/alias', port: 80, verdict: 'allowed' },
+  ]);
+  expect(matrix(model, { from: [frontend], to: to('example.org') })).toEqual([]);
+});
+
 test('pods that have ended or have no address are not in it; a port named twice is one row', () => {
   const twice = [
     { port: 80, protocol: 'TCP' },
