@@ -121,6 +121,9 @@ spec:
   service('contested-b', `externalIPs: [198.51.100.77], selector: { app: locked }, ${http()}`),
   service('asleep-local', `type: NodePort, externalTrafficPolicy: Local, selector: { app: asleep }, ${http(30_094)}`),
   service('leaving-local', `type: NodePort, externalTrafficPolicy: Local, selector: { app: leaving }, ${http(30_095)}`),
+  pod('near-1', 'node1', 'zoned'),
+  pod('near-2', 'node2', 'zoned'),
+  service('zoned', `type: NodePort, trafficDistribution: PreferClose, selector: { app: zoned }, ${http(30_096)}`),
   service('other', `${web}, ${http()}`).replace(
     'name: other',
     'name: other, labels: { service.kubernetes.io/service-proxy-name: theirs }',
@@ -189,6 +192,10 @@ const questions: readonly (readonly [string, string])[] = [
   ['outside', 'node/node2:30094'],
   ['outside', 'node/node1:30095'],
   ['outside', 'node/node2:30095'],
+  ['client', 'svc/zoned:80'],
+  ['web-3', 'svc/zoned:80'],
+  ['outside', 'node/node2:30096'],
+  ['outside', 'node/node3:30096'],
   ['web-1', '10.88.27.1:30080'],
   ['client', '10.88.27.1:30080'],
 ];
