@@ -1,14 +1,14 @@
 /** Why no endpoint of a Service was there for a packet: each of them, and what keeps it. */
 import type { Service } from '../cluster/objects.ts';
-import { describeObject, keyOf } from '../cluster/objects.ts';
-import type { TraceStep } from '../dataplane/trace/step.ts';
+import { describeObject } from '../cluster/objects.ts';
 import { joinHostPort } from '../lib/ip.ts';
 import { LeftOutFinder } from '../service/left-out.ts';
-import type { PlannedEndpoint, PlannedPort } from '../service/plan.ts';
+import type { PlannedEndpoint } from '../service/plan.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { InvestigatedBranch } from './investigate.ts';
 import { lastStep } from './journey.ts';
 import { lastNode } from './outcome-text.ts';
+import { plannedPortOf } from './planned-port.ts';
 
 /** Nobody reads more. */
 const longestList = 20;
@@ -18,7 +18,7 @@ export function noEndpointLines(model: ClusterModel, { how, journey }: Investiga
   const node = lastNode(journey);
   const step = lastStep(journey);
   if (how !== 'no-endpoint' || node === undefined || step?.kind !== 'rule') return [];
-  const found = portOf(model, node, step);
+  const found = plannedPortOf(model, node, step);
   if (found === undefined) return [];
   const { service, port } = found;
   const isHere = step.rule.action.kind === 'drop';
@@ -37,20 +37,6 @@ export function noEndpointLines(model: ClusterModel, { how, journey }: Investiga
   const name = describeObject(service);
   if (rows.length === 0) return ['', `${name} has no endpoints: ${whyNone(service)}`];
   return ['', `${name} has no endpoint that can be used${isHere ? ` on ${node}` : ''}:`, ...table(rows)];
-}
-
-interface FoundPort {
-  readonly service: Service;
-  readonly port: PlannedPort;
-}
-
-/** That the refusing rule speaks of. */
-function portOf(model: ClusterModel, node: string, step: TraceStep & { readonly kind: 'rule' }): FoundPort | undefined {
-  const { object = '', path } = step.rule.origin;
-  const service = model.serviceCalled(object);
-  const planned = service === undefined ? undefined : model.node(node).servicePlan?.services.get(keyOf(service));
-  const port = planned?.ports.find((one) => one.path === path && one.family === step.before.family);
-  return planned === undefined || port === undefined ? undefined : { service: planned.service, port };
 }
 
 function whyUnused({ local, nodeName, terminating }: PlannedEndpoint, isHere: boolean): string {

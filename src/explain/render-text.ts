@@ -14,6 +14,7 @@ import { noEndpointLines } from './no-endpoint-text.ts';
 import type { Paint } from './paint.ts';
 import { plainPaint } from './paint.ts';
 import { refusalLines } from './refusal-text.ts';
+import { unusedLines } from './unused-text.ts';
 import { isVisible } from './visible-steps.ts';
 
 export interface TextOptions {
@@ -34,6 +35,8 @@ export function renderExplanation(
   const lines = [paint.strong(titleOf(model, investigation, shown)), ''];
   if (prefaces.length > 0) lines.push(...prefaces.map(({ reason }) => reason), '');
   if (branches.length > 1) lines.push(...branchLines(model, branches, { paint, verbose }), '');
+  const unused = shown === undefined ? [] : unusedLines(model, shown);
+  if (unused.length > 0) lines.push(...unused, '');
   if (shown !== undefined) lines.push(...hopLines(model, shown, { paint, verbose }));
   lines.push(`${verdictText(investigation, paint)}: ${impossible?.reason ?? endText(model, shown)}`);
   if (shown !== undefined) lines.push(...refusalLines(model, shown, paint), ...noEndpointLines(model, shown));

@@ -128,6 +128,24 @@ describe('the endpoints of a connection', () => {
     );
   });
 
+  test('those that nobody gets from here, and why', () => {
+    const more = webWith({}, (one, index) => (index === 0 ? { ...one, ready: false, pod: 'demo/web' } : one));
+    expect(text('client', 'svc/web:80', { more })).toContain(`
+Endpoints not used on b:
+  10.88.0.10:8080  demo/web  it is not ready
+
+node b
+`);
+    const local = webWith(
+      { type: 'NodePort', externalTrafficPolicy: 'Local', ports: nodePort(30_080) },
+      (one, index) => ({ ...one, nodeName: index === 0 ? 'a' : 'b' }),
+    );
+    expect(text('outside', 'node/b:30080', { more: local })).toContain(
+      'Endpoints not used on b:\n  10.88.0.10:8080  it is on another node\n',
+    );
+    expect(text('client', 'svc/web:80', { more: local })).not.toContain('not used');
+  });
+
   test('of a thousand each has its share, those that are refused come first, and the others are counted', () => {
     const many = Array.from({ length: 998 }, (_, index) => `198.18.${Math.floor(index / 250)}.${(index % 250) + 1}`);
     const more = [policy('demo/api', { app: 'api' }), ...web({}, ['10.88.0.10', '10.88.1.10', ...many])];
