@@ -1,8 +1,14 @@
 /** Services as an API server sends them, from JSON to rules: what objects from before its stricter checks still hold, and what nothing checks. */
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { generateCluster } from '../../e2e/differential/generate.ts';
 import type { ClusterObject, ObjectKind } from '../../src/cluster/objects.ts';
 import { ObjectReader } from '../../src/kube/object-reader.ts';
 import { allResources } from '../../src/kube/resources.ts';
+import { clusterDefaults } from '../../src/manifests/defaults.ts';
+import { loadManifests } from '../../src/manifests/load-manifests.ts';
 import { Bench } from './fixtures.ts';
 import { probe } from './flows.ts';
 
@@ -12,7 +18,7 @@ interface Read {
 }
 
 /** As a watch delivers it. */
-function read(kind: ObjectKind, fields: Readonly<Record<string, unknown>>): Read {
+function read(kind: ObjectKind, fields: object): Read {
   const resource = allResources.find((one) => one.kind === kind);
   if (resource === undefined) throw new Error(`${kind} is followed`);
   const reader = new ObjectReader(resource);
@@ -99,3 +105,33 @@ test('95: only the first address counts, also where it cannot be read', () => {
   const bench = new Bench().set(service({}).object, object);
   expect(bench.port('ns1/svc1').endpoints).toMatchObject([{ address: '10.180.0.1' }]);
 });
+
+const directory = mkdtempSync(join(tmpdir(), 'sluice-readers-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+test('what an API server sends and the same as a manifest are the same rules', async () => {
+  for (let seed = 0; seed < 20; seed += 1) {
+    const { cases } = generateCluster(seed);
+    const services = cases.map(({ service: one }) => one);
+    const slices = cases.flatMap((one) => one.slices);
+    writeFileSync(
+      join(directory, 'all.yaml'),
+      [...services, ...slices].map((one) => JSON.stringify(one)).join('\n---\n'),
+    );
+    const defaults = clusterDefaults({ ipFamilies: ['ipv4', 'ipv6'] });
+    const { state, diagnostics } = await loadManifests(directory, defaults);
+    expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+    const watched = [
+      ...services.map((one) => read('Service', versioned(one))),
+      ...slices.map((one) => read('EndpointSlice', versioned(one))),
+    ];
+    expect(watched.flatMap(({ messages }) => messages)).toEqual([]);
+    const followed = new Bench().set(...watched.map(({ object }) => object));
+    const loaded = new Bench().set(...state.services.values(), ...state.endpointSlices.values());
+    expect(loaded.text()).toEqual(followed.text());
+  }
+});
+
+function versioned<Given extends { readonly metadata: object }>(object: Given): Given {
+  return { ...object, metadata: { ...object.metadata, uid: 'u', resourceVersion: '1' } };
+}
