@@ -12,6 +12,9 @@ import { loopbackOf } from '../service/nodeport-addresses.ts';
 export function unservedText(service: Service, { destination, destinationPort }: Packet, protocol: Protocol): string {
   const name = `Service ${keyOf(service)}`;
   if (proxyNameLabel in service.labels) return `${name} is ${othersText(service)}`;
+  const family = familyOf(destination);
+  if (!service.clusterIps.some((address) => familyOf(address) === family))
+    return `${destination} is not served: ${name} has no ${familyName(family)} address of its own`;
   const port = `${destinationPort ?? ''}/${protocol}`;
   const known = service.ports.map((served) => `${served.port}/${served.protocol}`);
   if (known.includes(port)) return `${name} is not served at ${destination}: \`sluice get service -o yaml\` says why`;

@@ -159,6 +159,21 @@ test.each([
   expect(outer.map((one) => ('why' in one ? one.why : 'address' in one ? one.address : undefined))).toEqual(expected);
 });
 
+test('an address of a family that the Service has none of', () => {
+  const own = service('ns/web', {
+    type: 'LoadBalancer',
+    externalIps: ['2001:db8::5'],
+    loadBalancerIps: ['2001:db8::6'],
+  });
+  const bench = new Bench({}, ['ipv4', 'ipv6']).set(own, slice('ns/web', [endpoint('10.1.0.1')]));
+  const why = 'the Service has no IPv6 address of its own';
+  expect(frontendsOf(own, bench.port('ns/web'), options)).toEqual([
+    expect.objectContaining({ kind: 'ClusterIP', served: true }),
+    { kind: 'external IP', address: '[2001:db8::5]:80', served: false, why },
+    { kind: 'load balancer', address: '[2001:db8::6]:80', served: false, why },
+  ]);
+});
+
 test('a name that is nearly there', async () => {
   const { stderr, exitCode } = await runSluice(['get', 'svc', 'by-hnad', '--manifests', directory]);
   expect(stderr).toContain('sluice: get: nothing is called by-hnad in namespace default; did you mean by-hand?\n');

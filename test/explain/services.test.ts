@@ -73,6 +73,13 @@ describe('a Service that is not served where it is asked', () => {
     );
   });
 
+  test('an address of a family that it has none of', () => {
+    const more = web({ externalIps: [ip('2001:db8::5')] });
+    expect(text('node/b', '[2001:db8::5]:80', { more })).toContain(
+      'DENIED (nobody is there): 2001:db8::5 is not served: Service demo/web has no IPv6 address of its own\n',
+    );
+  });
+
   test('a balancer that keeps its address for itself', () => {
     const ingress = { ip: ip('203.0.113.12'), ipMode: 'Proxy' } as const;
     const more = web({ type: 'LoadBalancer', loadBalancerIngress: [ingress], ports: nodePort(30_084) });

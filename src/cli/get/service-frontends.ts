@@ -1,7 +1,7 @@
 /** Where a Service can be asked on a node, and what becomes of its clients there, in words. */
 import type { Service } from '../../cluster/objects.ts';
 import type { IpAddress } from '../../lib/ip.ts';
-import { familyOf, formatCidr, joinHostPort } from '../../lib/ip.ts';
+import { familyName, familyOf, formatCidr, joinHostPort } from '../../lib/ip.ts';
 import { addressFrontend, nodePortFrontend } from '../../service/claims.ts';
 import type { NodePortOptions } from '../../service/nodeport-addresses.ts';
 import { answersEverywhere, nodePortAddressesOf } from '../../service/nodeport-addresses.ts';
@@ -31,6 +31,7 @@ export function frontendsOf(service: Service, port: PlannedPort, nodePorts: Node
     ...externalIps.map((ip) => at('external IP', ip, external)),
     ...loadBalancerIps.map((ip) => at('load balancer', ip, outer)),
     ...proxiedIps(service, port).map((ip) => at('load balancer', ip, balancersOwn)),
+    ...foreignFrontends(service, port),
     ...(nodePort === 0 ? [] : nodePortFrontends(port, nodePorts, external)),
   ];
 }
@@ -39,6 +40,21 @@ const balancersOwn = { served: false, why: 'ipMode Proxy: the load balancer take
 
 function proxiedIps({ loadBalancerIngress }: Service, { family }: PlannedPort): readonly IpAddress[] {
   return loadBalancerIngress.flatMap(({ ip, ipMode }) => (ipMode === 'Proxy' && familyOf(ip) === family ? [ip] : []));
+}
+
+/** Addresses of a family that the Service itself has none of: they are told once, by its first family. */
+function foreignFrontends(service: Service, { family, port }: PlannedPort): readonly object[] {
+  const { clusterIps, externalIps, loadBalancerIngress } = service;
+  const families = clusterIps.map(familyOf);
+  if (families[0] !== family) return [];
+  const all = [
+    ...externalIps.map((ip) => ({ kind: 'external IP', ip })),
+    ...loadBalancerIngress.map(({ ip }) => ({ kind: 'load balancer', ip })),
+  ];
+  return all.flatMap(({ kind, ip }) => {
+    const why = `the Service has no ${familyName(familyOf(ip))} address of its own`;
+    return families.includes(familyOf(ip)) ? [] : [{ kind, address: joinHostPort(ip, port), served: false, why }];
+  });
 }
 
 /** On every address of the node, or on those that nodePortAddresses chooses. */
