@@ -174,6 +174,16 @@ test('an address of a family that the Service has none of', () => {
   ]);
 });
 
+test('external IPs that the administrator switched off', () => {
+  const own = service('ns/web', { externalIps: ['198.51.100.1'] });
+  const bench = new Bench({ externalIps: false }, ['ipv4']).set(own, slice('ns/web', [endpoint('10.1.0.1')]));
+  const why = 'externalIPs are switched off (setting externalIps)';
+  expect(frontendsOf(own, bench.port('ns/web'), options)).toEqual([
+    expect.objectContaining({ kind: 'ClusterIP', served: true }),
+    { kind: 'external IP', address: '198.51.100.1:80', served: false, why },
+  ]);
+});
+
 test('a name that is nearly there', async () => {
   const { stderr, exitCode } = await runSluice(['get', 'svc', 'by-hnad', '--manifests', directory]);
   expect(stderr).toContain('sluice: get: nothing is called by-hnad in namespace default; did you mean by-hand?\n');

@@ -29,6 +29,7 @@ export function frontendsOf(service: Service, port: PlannedPort, nodePorts: Node
   return [
     at('ClusterIP', clusterIp, internal),
     ...externalIps.map((ip) => at('external IP', ip, external)),
+    ...switchedOff(service, port).map((ip) => at('external IP', ip, externalIpsOff)),
     ...loadBalancerIps.map((ip) => at('load balancer', ip, outer)),
     ...proxiedIps(service, port).map((ip) => at('load balancer', ip, balancersOwn)),
     ...foreignFrontends(service, port),
@@ -37,6 +38,12 @@ export function frontendsOf(service: Service, port: PlannedPort, nodePorts: Node
 }
 
 const balancersOwn = { served: false, why: 'ipMode Proxy: the load balancer takes the packets itself' };
+
+const externalIpsOff = { served: false, why: 'externalIPs are switched off (setting externalIps)' };
+
+function switchedOff(service: Service, { family, externalIps }: PlannedPort): readonly IpAddress[] {
+  return service.externalIps.filter((ip) => familyOf(ip) === family && !externalIps.includes(ip));
+}
 
 function proxiedIps({ loadBalancerIngress }: Service, { family }: PlannedPort): readonly IpAddress[] {
   return loadBalancerIngress.flatMap(({ ip, ipMode }) => (ipMode === 'Proxy' && familyOf(ip) === family ? [ip] : []));
