@@ -43,7 +43,7 @@ export interface ResyncOptions {
 }
 
 export interface UpdateOptions {
-  /** What nothing reaches any more is left for `tidy`: to take it away would keep the next change waiting (nf_tables alone). */
+  /** What nothing reaches any more is left for `tidy`: to take it away keeps the next change waiting, or copies a table once more. */
   readonly isLeaving?: boolean;
 }
 
@@ -98,9 +98,9 @@ export class KernelWriter {
     return this.#refusals.all;
   }
 
-  /** What can be in the kernel of `dataplane`: without what it refused. A look at anything else would find the same drift for ever. */
+  /** What can be in the kernel of `dataplane`: without what it refused, with what was left behind. A look at anything else would find the same drift for ever. */
   possible(dataplane: Dataplane): Dataplane {
-    return this.#refusals.withoutRefused(dataplane);
+    return this.#leftovers.including(this.#refusals.withoutRefused(dataplane), this.#observed);
   }
 
   /** Reads what the first plan needs while cluster and node are read: it counts where that plan follows soon. Fails as that plan would. */
@@ -163,7 +163,7 @@ export class KernelWriter {
     return this.#enqueue(() =>
       this.#orMend(dataplane, async () => {
         await this.#destroyKept(dataplane);
-        if (isLeaving && this.#backend.pieces.deletesLast === true) return this.#updateLeaving(delta, dataplane);
+        if (isLeaving) return this.#updateLeaving(delta, dataplane);
         const steps = planSteps(this.#refusals.applyToDelta(delta), dataplane, this.#observed, this.#backend.pieces);
         await this.#applyAll(steps);
         await this.#waitForKept(dataplane);

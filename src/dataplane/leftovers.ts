@@ -3,11 +3,12 @@
  * a rule. To take them away makes the next rules wait until they are freed (delete-last.ts), so in a burst of changes they stay until
  * it is over.
  */
-import type { Dataplane } from './dataplane.ts';
+import type { Dataplane, FamilyTables } from './dataplane.ts';
 import { ipFamilies, tableNames } from './dataplane.ts';
 import type { ChainPlace, KernelDiff } from './diff.ts';
 import { ruleIds } from './diff.ts';
 import type { ChainTrim, KernelWrite, Step } from './kernel-write.ts';
+import type { ChainName } from './names.ts';
 import type { ObservedChain, ObservedDataplane } from './observed.ts';
 import { lidId } from './observed.ts';
 import type { Chain, TableName } from './rule.ts';
@@ -54,6 +55,25 @@ export class Leftovers {
 
   forgetSets(): void {
     this.#sets.clear();
+  }
+
+  /** With the chains that were left behind, for who looks at the kernel and finds them there. */
+  including(dataplane: Dataplane, observed: ObservedDataplane): Dataplane {
+    if (this.#chains.size === 0) return dataplane;
+    const tables = (family: IpFamily): FamilyTables => {
+      const { chains, hooks } = dataplane.tables[family];
+      const added = (table: TableName): ReadonlyMap<ChainName, Chain> => {
+        const left = [...this.#chains.values()].filter((place) => place.family === family && place.table === table);
+        const found = left.flatMap(({ name }) => {
+          const chain = observed.tables[family][table].chains.get(name);
+          return chain?.kind === 'written' ? [[chain.chain.name, chain.chain] as const] : [];
+        });
+        return found.length === 0 ? chains[table] : new Map([...found, ...chains[table]]);
+      };
+      const [raw, mangle, nat, filter] = [added('raw'), added('mangle'), added('nat'), added('filter')];
+      return { chains: { raw, mangle, nat, filter }, hooks };
+    };
+    return { ipSets: dataplane.ipSets, tables: { ipv4: tables('ipv4'), ipv6: tables('ipv6') } };
   }
 
   /** Without what was left behind: it is to go, but is nobody else's doing. */

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { CommandError } from '../../src/backends/exec.ts';
 import { KernelBackend } from '../../src/backends/kernel-backend.ts';
 import { KernelWriter } from '../../src/backends/kernel-writer.ts';
+import { TableLooks } from '../../src/backends/table-looks.ts';
 import type { Dataplane, DataplaneDelta } from '../../src/dataplane/dataplane.ts';
 import { renderChain } from '../../src/dataplane/render.ts';
 import type { Chain, IpSet } from '../../src/dataplane/rule.ts';
@@ -33,9 +34,17 @@ function changeOf(before: readonly string[], after: readonly string[]): Dataplan
   };
 }
 
-function writerOf(kernel: FakeKernel, variant: 'nft' | 'legacy' = 'nft'): KernelWriter {
-  const backend = new KernelBackend({ run: kernel.run, variant, families: ['ipv4'], ownership: { services: false } });
-  return new KernelWriter({ backend, retryDelaysMs: [0], letGoDelaysMs: [] });
+function writerOf(kernel: FakeKernel): KernelWriter {
+  return new KernelWriter({ backend: backendOf(kernel, 'nft'), retryDelaysMs: [0], letGoDelaysMs: [] });
+}
+
+function legacyOf(kernel: FakeKernel) {
+  const backend = backendOf(kernel, 'legacy');
+  return { backend, writer: new KernelWriter({ backend, retryDelaysMs: [0], letGoDelaysMs: [] }) };
+}
+
+function backendOf(kernel: FakeKernel, variant: 'nft' | 'legacy'): KernelBackend {
+  return new KernelBackend({ run: kernel.run, variant, families: ['ipv4'], ownership: { services: false } });
 }
 
 async function setUp(before: Dataplane) {
@@ -227,13 +236,22 @@ test('so much is not left behind that the kernel walks through it at every chang
   await expectClean(kernel, writer, state('1199'));
 }, 60_000);
 
-test('legacy tables are copied whole at each write: there everything goes at once', async () => {
+test('legacy tables are copied whole at each write: rules are replaced at once, what is gone goes when it is calm', async () => {
   const kernel = new FakeKernel();
-  const writer = writerOf(kernel, 'legacy');
+  const { writer, backend } = legacyOf(kernel);
   await writer.resync(state('a'));
+  const looks = new TableLooks({ backend, now: () => 0 });
+  kernel.calls.length = 0;
   await writer.update(changeOf(['a'], ['b']), state('b'), leaving);
-  expect(writer.hasLeftovers).toBe(false);
-  expect(kernel.table('ip', 'filter').chain('cali-pi-a')).toBeUndefined();
+  expect(verbs(kernel)).toEqual([':cali-pi-b :cali-tw-a -A cali-pi-b -A cali-tw-a']);
+  // The look that legacy tables need takes it for what it is.
+  for (let look = 0; look < 3; look += 1) expect(await looks.find(writer.possible(state('b')))).toEqual([]);
+  const other = new TableLooks({ backend: backendOf(kernel, 'legacy'), now: () => 0 });
+  expect(await other.find(state('b'))).toEqual(['filter']);
+  expect(await writer.resync(state('b'))).toMatchObject({ differenceCount: 0, writes: 0 });
+  await writer.tidy(state('b'), false);
+  expect(verbs(kernel)).toEqual([':cali-pi-a -X cali-pi-a']);
+  await expectClean(kernel, writer, state('b'));
 });
 
 test('a tidying that fails leaves nothing wrong: all is read and mended', async () => {
