@@ -120,3 +120,15 @@ test('a table that is made is no change; one that goes is, and numbers may be lo
   expect(tablesAfter('say add rule ip filter FORWARD')).toBeUndefined();
   expect(tablesAfter('delete table ip filter')).toEqual({ pid: 5678, tables: ['filter'] });
 });
+
+test('an id that was ours a while ago may be somebody else’s now; one that stays is ours as long as it does something', () => {
+  let now = 0;
+  const own = new OwnProcesses(() => now);
+  own.add(7);
+  own.add(8);
+  now = 100_000;
+  own.add(8);
+  expect([own.has(7), own.has(8), own.has(9)]).toEqual([true, true, false]);
+  now = 130_000;
+  expect([own.has(7), own.has(8)]).toEqual([false, true]);
+});

@@ -43,9 +43,18 @@ export class RuleEventReader {
   }
 }
 
+/** An event comes at once; a program that waits for a lock is given up before. Taken for somebody else's, it would cost a compare. */
+const rememberedMs = 120_000;
+
 /** Remembers the process ids of our own programs, so that their events are not taken for somebody else's. */
 export class OwnProcesses {
-  readonly #pids = new Set<number>();
+  /** To when each was last known to be ours, in monotonic milliseconds. */
+  readonly #pids = new Map<number, number>();
+  readonly #now: () => number;
+
+  constructor(now = (): number => performance.now()) {
+    this.#now = now;
+  }
 
   /** `run`, remembering. */
   remembering(run: Run): Run {
@@ -53,14 +62,18 @@ export class OwnProcesses {
   }
 
   has(pid: number): boolean {
-    return this.#pids.has(pid);
+    const at = this.#pids.get(pid);
+    return at !== undefined && this.#now() - at < rememberedMs;
   }
 
-  /** Ids come round again: only the latest count, so a process that stays is added again with each thing that it does. */
+  /**
+   * Ids come round again, soon on a machine that starts many programs, and one of 32,768 may then be that of somebody who changes our
+   * rules: only the latest count, and not for long. So a process that stays is added again with each thing that it does.
+   */
   add(pid: number): void {
     this.#pids.delete(pid);
-    this.#pids.add(pid);
-    const [oldest] = this.#pids;
+    this.#pids.set(pid, this.#now());
+    const [oldest] = this.#pids.keys();
     if (this.#pids.size > 256 && oldest !== undefined) this.#pids.delete(oldest);
   }
 }
