@@ -19,8 +19,9 @@ export function joinCgroup(name: string, pid: number): void {
  */
 export async function clearCgroup(name: string): Promise<void> {
   const deadline = Date.now() + 20_000;
-  // What moves from one place to another while they are listed may be in neither: nothing twice is nothing.
-  for (let quiet = 0; quiet < 2; await sleep(50)) {
+  // What moves from one place to another while they are listed may be in neither, and runc takes its time on a busy machine: once an agent's
+  // container came up a moment after nothing had been found twice.
+  for (let quiet = 0; quiet < 8; await sleep(50)) {
     const pids = processesOf(name);
     quiet = pids.length === 0 ? quiet + 1 : 0;
     if (Date.now() > deadline) throw new Error(`cgroup ${name}: processes ${pids.join(' ')} do not end`);
