@@ -1,6 +1,6 @@
 /** Where Sluice differs from kube-proxy on purpose: each with its reason, and counted, never passed over in silence. */
 import type { IpFamily } from '../../src/lib/ip.ts';
-import { cidrContains, parseCidr, parseIp } from '../../src/lib/ip.ts';
+import { cidrContains, familyName, parseCidr, parseIp } from '../../src/lib/ip.ts';
 import type { ApiService, ApiSlice, ServiceCase, TestCluster } from './api-objects.ts';
 import type { Difference } from './compare-outcomes.ts';
 import { kindOf } from './compare-outcomes.ts';
@@ -81,7 +81,7 @@ function localReady(
 ): number {
   const counted = slices.filter(
     ({ addressType, metadata, ports }) =>
-      addressType === (family === 'ipv4' ? 'IPv4' : 'IPv6') &&
+      addressType === familyName(family) &&
       metadata.labels?.['kubernetes.io/service-name'] !== undefined &&
       metadata.labels['service.kubernetes.io/headless'] === undefined &&
       ports.some((port) => port.port !== undefined && isCounted(port)),

@@ -1,4 +1,5 @@
 /** Puts a cluster's objects into the API server and takes them out again, and says by a marker when all of them are known. */
+import { familyName } from '../../src/lib/ip.ts';
 import type { ApiClient } from './api-client.ts';
 import type { ApiService, ApiSlice, ServiceCase, TestCluster } from './api-objects.ts';
 import type { Machine } from './topology.ts';
@@ -97,7 +98,7 @@ function markerCase(name: string): ServiceCase {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
       metadata: { name: `${name}-${family}`, namespace: 'default', labels: { 'kubernetes.io/service-name': name } },
-      addressType: family === 'ipv4' ? 'IPv4' : 'IPv6',
+      addressType: familyName(family),
       ports: [{ protocol: 'TCP', port: 1 }],
       endpoints: zones.map((zone, index) => ({
         addresses: [family === 'ipv4' ? `10.244.250.${index + 1}` : `fd00:10:244:250::${index + 1}`],

@@ -1,5 +1,6 @@
 /** EndpointSlices in every shape that the API allows: several of one Service, endpoints twice, ports that fit nothing. */
 import type { IpFamily } from '../../src/lib/ip.ts';
+import { familyName } from '../../src/lib/ip.ts';
 import type { ApiEndpoint, ApiService, ApiSlice, ApiSlicePort } from './api-objects.ts';
 import type { Random } from './random.ts';
 import type { Machine } from './topology.ts';
@@ -159,7 +160,7 @@ function sliceOf({ random, service }: Habits, place: Place, endpoints: readonly 
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: { name: `${name}-${place.family}-${place.index}`, namespace, labels: labelsOf(random, name) },
-    addressType: place.family === 'ipv4' ? 'IPv4' : 'IPv6',
+    addressType: familyName(place.family),
     ports: (service.spec.ports ?? []).flatMap((port) => slicePorts(random, port, place.index)),
     endpoints,
   };

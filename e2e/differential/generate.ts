@@ -1,5 +1,6 @@
 /** A cluster from a seed: Services of every kind, at addresses and ports that no two of them share. */
 import type { IpFamily } from '../../src/lib/ip.ts';
+import { familyName } from '../../src/lib/ip.ts';
 import type { ApiIngress, ApiProtocol, ApiService, ApiServicePort, ServiceCase, TestCluster } from './api-objects.ts';
 import { generateSlices } from './generate-slices.ts';
 import { Random } from './random.ts';
@@ -129,7 +130,7 @@ function addressesOf(draw: Draw, kind: Kind, own: readonly IpFamily[]): Partial<
   return {
     clusterIP: clusterIPs[0] ?? 'None',
     clusterIPs,
-    ipFamilies: own.map((family) => (family === 'ipv4' ? 'IPv4' : 'IPv6')),
+    ipFamilies: own.map(familyName),
     ipFamilyPolicy: own.length === 1 ? 'SingleStack' : 'RequireDualStack',
   };
 }

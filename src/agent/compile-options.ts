@@ -3,6 +3,7 @@ import type { ClusterState } from '../cluster/state.ts';
 import type { CompileOptions } from '../compile/options.ts';
 import type { Config } from '../config/schema.ts';
 import { primaryAddresses } from '../config/schema.ts';
+import { ipFamilies } from '../dataplane/dataplane.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
 import type { Cidr, IpAddress } from '../lib/ip.ts';
 import { familyOf } from '../lib/ip.ts';
@@ -35,7 +36,7 @@ function serviceOptions(config: Config, nodeName: string, state: ClusterState, f
     nodeName,
     detector: detectorOf(config, nodeName, state, facts),
     masqueradeAll: config.masqueradeAll,
-    nodePortAddresses: nodePortAddressesOf(config, state.nodes.get(nodeName)?.addresses ?? facts.nodeAddresses),
+    nodePortAddresses: chosenForNodePorts(config, state.nodes.get(nodeName)?.addresses ?? facts.nodeAddresses),
     localhostNodePorts: config.localhostNodePorts,
     externalIps: config.externalIps,
     nodeAddresses: primaryFirst(facts.nodeAddresses, state.nodes.get(nodeName)?.addresses ?? []),
@@ -72,7 +73,7 @@ function detectorOf(config: Config, nodeName: string, state: ClusterState, facts
   }
 }
 
-function nodePortAddressesOf({ nodePortAddresses }: Config, addresses: readonly IpAddress[]): readonly Cidr[] {
+function chosenForNodePorts({ nodePortAddresses }: Config, addresses: readonly IpAddress[]): readonly Cidr[] {
   return nodePortAddresses.flatMap((choice) => (choice === primaryAddresses ? primaryCidrs(addresses) : [choice]));
 }
 
@@ -82,9 +83,7 @@ function isOneOfEachFamily(cidrs: readonly Cidr[]): boolean {
 
 /** As for kube-proxy, the primary address is the first of its family; where there is none, nothing of that family is chosen. */
 export function primaryCidrs(addresses: readonly IpAddress[]): readonly Cidr[] {
-  const primary = (['ipv4', 'ipv6'] as const).flatMap(
-    (family) => addresses.find((address) => familyOf(address) === family) ?? [],
-  );
+  const primary = ipFamilies.flatMap((family) => addresses.find((address) => familyOf(address) === family) ?? []);
   return primary.map(hostCidr);
 }
 

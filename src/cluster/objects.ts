@@ -221,6 +221,11 @@ export interface ServiceCidr extends Common {
 export type ClusterObject = Namespace | Node | Pod | NetworkPolicy | Service | EndpointSlice | ServiceCidr;
 export type ObjectKind = ClusterObject['kind'];
 
+/** Its processes are gone, and its address may already be another's. */
+export function hasEnded({ phase }: Pick<Pod, 'phase'>): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
+}
+
 /** `namespace/name`, or the name alone for kinds without a namespace: the key of every index. */
 export function keyOf(object: ClusterObject): string {
   return 'namespace' in object ? flat(object.namespace, '/', object.name) : object.name;

@@ -1,6 +1,6 @@
 /** What `render` and `explain` assume of a node that they cannot look at: every pod is routed through the veth that Calico would give it. */
 import type { Pod } from '../cluster/objects.ts';
-import { keyOf } from '../cluster/objects.ts';
+import { hasEnded, keyOf } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { EndpointBinding, NodeFacts } from '../dataplane/endpoint-binding.ts';
 import { vethName } from '../dataplane/names.ts';
@@ -29,6 +29,6 @@ export function syntheticFacts(
   return { bindings, nodeAddresses: [...addresses, ...gateways], conntrackLiberal: false };
 }
 
-function isWired({ nodeName, hostNetwork, phase }: Pod, node: string): boolean {
-  return nodeName === node && !hostNetwork && phase !== 'Succeeded' && phase !== 'Failed';
+function isWired(pod: Pod, node: string): boolean {
+  return pod.nodeName === node && !pod.hostNetwork && !hasEnded(pod);
 }

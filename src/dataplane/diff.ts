@@ -101,9 +101,14 @@ export function diffDelta(delta: DataplaneDelta, observed: ObservedDataplane): K
 /** A set is there with another type: all that refers to it must let go first. */
 export function isRetyping({ ipSets }: DataplaneDelta, observed: ObservedDataplane): boolean {
   return ipSets.some((change) => {
-    const found = change.kind === 'remove' ? undefined : observed.ipSets.get(change.set.name);
-    return found !== undefined && change.kind !== 'remove' && found.type !== change.set.type;
+    if (change.kind === 'remove') return false;
+    const found = observed.ipSets.get(change.set.name);
+    return found !== undefined && isOfOtherType(found, change.set);
   });
+}
+
+function isOfOtherType(found: ObservedSet, set: IpSet): boolean {
+  return found.type !== set.type || found.family !== set.family;
 }
 
 /** How many objects differ. */
@@ -151,7 +156,7 @@ function diffSets(
     const found = observed.ipSets.get(set.name);
     if (found === undefined) {
       write.push({ set, create: true, add: [...kernelMembers(set)], remove: [] });
-    } else if (found.type !== set.type || found.family !== set.family) {
+    } else if (isOfOtherType(found, set)) {
       retype.push({ set, referrers: referrersOf(set.name, observed) });
     } else if (set.members.size > found.maxElements) {
       resize.push(set);

@@ -63,8 +63,7 @@ export class Leftovers {
     const tables = (family: IpFamily): FamilyTables => {
       const { chains, hooks } = dataplane.tables[family];
       const added = (table: TableName): ReadonlyMap<ChainName, Chain> => {
-        const left = [...this.#chains.values()].filter((place) => place.family === family && place.table === table);
-        const found = left.flatMap(({ name }) => {
+        const found = this.#namesIn(family, table).flatMap((name) => {
           const chain = observed.tables[family][table].chains.get(name);
           return chain?.kind === 'written' ? [[chain.chain.name, chain.chain] as const] : [];
         });
@@ -98,14 +97,11 @@ export class Leftovers {
 
   /** Where something is left still. What came to be wanted again stays; of what was read since, all was mended. */
   tables(dataplane: Dataplane, observed: ObservedDataplane): readonly TableLeftovers[] {
-    const places = [...this.#chains.values()];
     return ipFamilies.flatMap((family) =>
       tableNames.flatMap((table): readonly TableLeftovers[] => {
         const wanted: ReadonlyMap<string, Chain> = dataplane.tables[family].chains[table];
         const found = observed.tables[family][table].chains;
-        const names = places
-          .filter((place) => place.family === family && place.table === table)
-          .map(({ name }) => name);
+        const names = this.#namesIn(family, table);
         const trim = names.flatMap((name) => {
           const chain = found.get(name);
           if (!wanted.has(name) || chain?.kind !== 'written' || chain.below === undefined) return [];
@@ -115,6 +111,11 @@ export class Leftovers {
         return trim.length + remove.length === 0 ? [] : [{ family, table, trim, remove }];
       }),
     );
+  }
+
+  #namesIn(family: IpFamily, table: TableName): readonly string[] {
+    const places = [...this.#chains.values()].filter((place) => place.family === family && place.table === table);
+    return places.map(({ name }) => name);
   }
 
   sets(dataplane: Dataplane, observed: ObservedDataplane): readonly string[] {

@@ -1,5 +1,6 @@
 /** A cluster as packets meet it: who owns an address, where its node sends it, and every node's rules, compiled when first asked for. */
 import type { Pod, Service } from '../cluster/objects.ts';
+import { hasEnded } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { NodeFacts } from '../dataplane/endpoint-binding.ts';
@@ -10,7 +11,7 @@ import type { Cidr, IpAddress, IpFamily } from '../lib/ip.ts';
 import { cidrContains, familyOf, parseIp } from '../lib/ip.ts';
 import type { PolicyPlan } from '../policy/plan.ts';
 import type { ServicePlan } from '../service/plan.ts';
-import { hasEnded, nodeNamesOf } from './names.ts';
+import { nodeNamesOf } from './names.ts';
 
 /** What a node would have in its kernel, and what it knows about itself. */
 export interface CompiledNode {

@@ -1,13 +1,13 @@
 /** Who can talk to whom, by the tracer: every ordered pair of pods that have an address, or of whoever is named. */
 import type { Pod, Protocol } from '../cluster/objects.ts';
-import { keyOf } from '../cluster/objects.ts';
+import { hasEnded, keyOf } from '../cluster/objects.ts';
 import { dnsAnswer } from '../cluster/service-names.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Answer } from './investigate.ts';
 import { isAllowed } from './investigate.ts';
 import type { Party } from './names.ts';
-import { hasEnded, nameOfParty } from './names.ts';
+import { nameOfParty } from './names.ts';
 import { resolveQuestion } from './question.ts';
 
 export interface MatrixPort {

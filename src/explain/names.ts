@@ -1,5 +1,6 @@
 /** The one parser of the names that people write (interface.md, Names): pods, Deployments, Services, nodes, outside, addresses. */
 import type { ContainerPort, Pod, Protocol, Service } from '../cluster/objects.ts';
+import { hasEnded } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
 import { parseIp } from '../lib/ip.ts';
@@ -86,11 +87,6 @@ export function parsePods(text: string, context: NameContext): Parsed<readonly P
 export function podsOfDeployment(state: ClusterState, namespace: string, name: string): readonly Pod[] {
   const pods = [...state.pods.values()].filter((pod) => pod.namespace === namespace && pod.deployment === name);
   return pods.sort((left, right) => Number(hasEnded(left)) - Number(hasEnded(right)) || compare(left.name, right.name));
-}
-
-/** Its processes are gone, and its address may already be another's. */
-export function hasEnded(pod: Pod): boolean {
-  return pod.phase === 'Succeeded' || pod.phase === 'Failed';
 }
 
 function parseObjectName(name: string, context: NameContext): Parsed<Party> {

@@ -1,6 +1,6 @@
 /** How a journey ended, in a sentence. */
 import type { Pod, Service } from '../cluster/objects.ts';
-import { keyOf } from '../cluster/objects.ts';
+import { hasEnded, keyOf } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { Packet } from '../dataplane/trace/packet.ts';
 import type { TraceStep } from '../dataplane/trace/step.ts';
@@ -11,7 +11,6 @@ import type { ClusterModel } from './cluster-model.ts';
 import type { InvestigatedBranch } from './investigate.ts';
 import type { Connection, Journey, Place } from './journey.ts';
 import { lastStep } from './journey.ts';
-import { hasEnded } from './names.ts';
 import { reasonText } from './step-text.ts';
 import { balancerText, healthCheckText, unservedNodePortText, unservedText } from './unserved-text.ts';
 

@@ -1,6 +1,6 @@
 /** A question in people's words, made into connections between addresses. */
 import type { Pod, Service } from '../cluster/objects.ts';
-import { keyOf } from '../cluster/objects.ts';
+import { hasEnded, keyOf } from '../cluster/objects.ts';
 import type { DnsAnswer } from '../cluster/service-names.ts';
 import { dnsAnswer } from '../cluster/service-names.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
@@ -8,7 +8,7 @@ import { familyName, familyOf } from '../lib/ip.ts';
 import type { ClusterModel } from './cluster-model.ts';
 import type { Connection, Origin } from './journey.ts';
 import type { NameContext, Parsed, Party, Target } from './names.ts';
-import { hasEnded, nameOfParty, parseParty, parseTarget } from './names.ts';
+import { nameOfParty, parseParty, parseTarget } from './names.ts';
 
 export interface Question {
   readonly from: Party;

@@ -1,5 +1,5 @@
 /** /etc/hosts of a lab: what cluster DNS would answer. Pure. */
-import { keyOf } from '../cluster/objects.ts';
+import { hasEnded, keyOf } from '../cluster/objects.ts';
 import { dnsAnswer } from '../cluster/service-names.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { IpAddress, IpFamily } from '../lib/ip.ts';
@@ -36,7 +36,7 @@ function serviceEntries(state: ClusterState, namespace: string | undefined): rea
 
 function podEntries(state: ClusterState, namespace: string | undefined): readonly Entry[] {
   return sorted(state.pods)
-    .filter((pod) => pod.phase !== 'Succeeded' && pod.phase !== 'Failed')
+    .filter((pod) => !hasEnded(pod))
     .flatMap((pod) => {
       const isShadowed = state.services.has(keyOf(pod));
       const full = isShadowed ? [] : [`${pod.name}.${pod.namespace}`];

@@ -1,6 +1,6 @@
 /** From a complete cluster to what a lab must build: namespaces, addresses, routes. Pure. */
 import type { ContainerPort, Node, Pod } from '../cluster/objects.ts';
-import { describeObject, keyOf } from '../cluster/objects.ts';
+import { describeObject, hasEnded, keyOf } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import { vethName } from '../dataplane/names.ts';
 import type { Diagnostic } from '../lib/diagnostic.ts';
@@ -194,7 +194,7 @@ export function outsideServer({ outside }: LabPlan): PodPlan {
 
 /** A finished pod has no network any more. */
 function isAlive(pod: Pod): boolean {
-  return pod.phase !== 'Succeeded' && pod.phase !== 'Failed';
+  return !hasEnded(pod);
 }
 
 function notWired(object: Node | Pod, message: string): Diagnostic {

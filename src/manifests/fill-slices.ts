@@ -1,6 +1,6 @@
 /** EndpointSlices of Services with a selector, as the cluster's own controller would write them. */
 import type { Endpoint, EndpointPort, EndpointSlice, Labels, Node, Pod, Service } from '../cluster/objects.ts';
-import { keyOf } from '../cluster/objects.ts';
+import { hasEnded, keyOf } from '../cluster/objects.ts';
 import type { IpFamily } from '../lib/ip.ts';
 import { familyName, familyOf } from '../lib/ip.ts';
 import type { FilledService } from './fill-services.ts';
@@ -66,7 +66,7 @@ class PodsByLabel {
 
 /** A terminating pod still is one, so that its connections can end; a finished one or one without an address is not. */
 function hasEndpoint(pod: Pod): boolean {
-  return pod.ips.length > 0 && pod.phase !== 'Succeeded' && pod.phase !== 'Failed';
+  return pod.ips.length > 0 && !hasEnded(pod);
 }
 
 /** One slice; several where a port's name means different numbers on different pods. */

@@ -1,6 +1,6 @@
 /** Endpoints and pods of a Service that do not stand behind one of its ports, and why: what people look for and do not find in the plan. */
-import type { Endpoint, EndpointSlice, Pod, Service, ServicePort } from '../cluster/objects.ts';
-import { keyOf } from '../cluster/objects.ts';
+import type { EndpointSlice, Pod, Service, ServicePort } from '../cluster/objects.ts';
+import { hasEnded, keyOf } from '../cluster/objects.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import { familyName, familyOf, type IpAddress, type IpFamily } from '../lib/ip.ts';
 import { headlessLabel } from './endpoints.ts';
@@ -94,7 +94,11 @@ function portText({ name, protocol }: ServicePort): string {
   return name === '' ? `unnamed ${protocol} port` : `${protocol} port called ${name}`;
 }
 
-function leftOut({ nodeName, pod }: Endpoint, address: IpAddress | undefined, why: string): LeftOut {
+function leftOut(
+  { nodeName, pod }: { readonly nodeName?: string | undefined; readonly pod?: string | undefined },
+  address: IpAddress | undefined,
+  why: string,
+): LeftOut {
   return {
     ...(address === undefined ? {} : { address }),
     ...(nodeName === undefined ? {} : { nodeName }),
@@ -106,17 +110,11 @@ function leftOut({ nodeName, pod }: Endpoint, address: IpAddress | undefined, wh
 /** A pod that no slice names. */
 function fromPod(pod: Pod, port: ServicePort, family: IpFamily): LeftOut {
   const address = pod.ips.find((own) => familyOf(own) === family) ?? pod.ips[0];
-  const why = whyPodIsOut(pod, port, family);
-  return {
-    ...(address === undefined ? {} : { address }),
-    ...(pod.nodeName === undefined ? {} : { nodeName: pod.nodeName }),
-    pod: keyOf(pod),
-    why,
-  };
+  return leftOut({ nodeName: pod.nodeName, pod: keyOf(pod) }, address, whyPodIsOut(pod, port, family));
 }
 
 function whyPodIsOut(pod: Pod, { protocol, targetPort }: ServicePort, family: IpFamily): string {
-  if (pod.phase === 'Succeeded' || pod.phase === 'Failed') return `it has ended (${pod.phase})`;
+  if (hasEnded(pod)) return `it has ended (${pod.phase})`;
   if (pod.ips.length === 0) return 'it has no address yet';
   if (!pod.ips.some((own) => familyOf(own) === family)) return `it has no ${familyName(family)} address`;
   const isKnown = pod.ports.some((one) => one.name === targetPort && one.protocol === protocol);

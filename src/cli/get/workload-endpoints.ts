@@ -1,6 +1,6 @@
 /** Pods as calicoctl shows them: node, addresses and the host side of the veth. */
 import type { Pod } from '../../cluster/objects.ts';
-import { keyOf } from '../../cluster/objects.ts';
+import { hasEnded, keyOf } from '../../cluster/objects.ts';
 import type { ClusterState } from '../../cluster/state.ts';
 import { vethName } from '../../dataplane/names.ts';
 import { bitsOf, familyOf } from '../../lib/ip.ts';
@@ -20,8 +20,7 @@ export function workloadEndpointTable(
 }
 
 function isEndpoint(pod: Pod): boolean {
-  const isFinished = pod.phase === 'Succeeded' || pod.phase === 'Failed';
-  return !pod.hostNetwork && !isFinished && pod.nodeName !== undefined && pod.ips.length > 0;
+  return !pod.hostNetwork && !hasEnded(pod) && pod.nodeName !== undefined && pod.ips.length > 0;
 }
 
 function endpointResource(pod: Pod, interfaces: ReadonlyMap<string, string>): Resource {
