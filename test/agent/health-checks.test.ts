@@ -7,7 +7,7 @@ import type { ClusterObject, Endpoint } from '../../src/cluster/objects.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
-import { TrackedFlows } from '../fakes/tracked-flows.ts';
+import { idleServiceParts } from './idle-service-parts.ts';
 import { Bench, cidr, endpoint, options, service, servingTerminating, slice, tcp } from '../service/fixtures.ts';
 
 const localhost = { ...options, nodePortAddresses: [cidr('127.0.0.0/8')] };
@@ -29,12 +29,7 @@ beforeEach(async () => {
   warnings = 0;
   const logger = createLogger('warn', { write: () => void (warnings += 1) });
   keeper = new ServiceKeeper({
-    conntrack: new TrackedFlows(),
-    families: ['ipv4'],
-    cpus: 2,
-    ensureSysctls: () => Promise.resolve({ changes: [], problems: [] }),
-    memory: { remember: () => Promise.resolve() },
-    frontendMemory: { read: () => Promise.resolve([]), remember: () => Promise.resolve() },
+    ...idleServiceParts(),
     clock,
     logger,
     metrics: createMetrics(),

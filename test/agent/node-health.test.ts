@@ -6,7 +6,7 @@ import type { Node } from '../../src/cluster/objects.ts';
 import { createLogger } from '../../src/telemetry/logger.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
-import { TrackedFlows } from '../fakes/tracked-flows.ts';
+import { idleServiceParts } from './idle-service-parts.ts';
 import type { StartedAgent } from './agent-fixture.ts';
 import { run, seedChanges, set, startAgent, stopAgent } from './agent-fixture.ts';
 
@@ -14,12 +14,7 @@ let started: StartedAgent;
 
 beforeEach(() => {
   const services = new ServiceKeeper({
-    conntrack: new TrackedFlows(),
-    families: ['ipv4'],
-    cpus: 2,
-    ensureSysctls: () => Promise.resolve({ changes: [], problems: [] }),
-    memory: { remember: () => Promise.resolve() },
-    frontendMemory: { read: () => Promise.resolve([]), remember: () => Promise.resolve() },
+    ...idleServiceParts(),
     clock: new ManualClock(),
     logger: createLogger('warn', { write: () => undefined }),
     metrics: createMetrics(),

@@ -14,7 +14,7 @@ import { systemClock } from '../../src/telemetry/system-clock.ts';
 import { FakeKernel } from '../fakes/kernel.ts';
 import { FakeKubeApi } from '../fakes/kube-api.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
-import { TrackedFlows } from '../fakes/tracked-flows.ts';
+import { idleServiceParts } from './idle-service-parts.ts';
 import { seedOptions } from '../compile/seed-cluster.ts';
 import { cidr, endpoint, options, service, slice } from '../service/fixtures.ts';
 import { openAccess } from '../kube/following.ts';
@@ -123,12 +123,7 @@ test('119: a health check port that another program has is told on its Service, 
   });
   const clock = new ManualClock();
   const keeper = new ServiceKeeper({
-    conntrack: new TrackedFlows(),
-    families: ['ipv4'],
-    cpus: 2,
-    ensureSysctls: () => Promise.resolve({ changes: [], problems: [] }),
-    memory: { remember: () => Promise.resolve() },
-    frontendMemory: { read: () => Promise.resolve([]), remember: () => Promise.resolve() },
+    ...idleServiceParts(),
     clock,
     logger: createLogger('error', { write: () => undefined }),
     metrics: createMetrics(),
